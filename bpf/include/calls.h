@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Calls of a library in progress, by thread, and what goes out when one returns.
+ *
+ * Calls nest: SSL_write may call SSL_write_ex of the same session (one call for us) and the BIO of
+ * a session may be another session (TLS in TLS: two calls). So a thread has a small stack of
+ * frames. A frame whose function was left by longjmp or a signal never returns; it is recognised by
+ * its stack pointer, since a live caller's is always above that of what it calls.
+ */
+#ifndef PLAINTAP_CALLS_H
+#define PLAINTAP_CALLS_H
+
+#define PT_DEPTH 4
+#define PT_CEILING_CHUNKS 1024 /* 16 MiB a call; config.ceiling_chunks lowers it */
+
+/* What user space attaches with each probe; src/plaintap/modules/cookies.py packs it. */
+#define COOKIE_LIBRARY(cookie) ((__u16)(cookie))
+#define COOKIE_WRITE(cookie) (((cookie) >> 16) & 1)
+#define COOKIE_DONE_ARGUMENT(cookie) (((cookie) >> 20) & 7) /* 0: the return value counts */
+
+struct frame {
+	__u64 sp;
+	__u64 ssl;
+	__u64 buffer;
+	__u64 done; /* address of the size_t that receives the count, 0: the return value counts */
+	__u16 library;
+	__u8 direction;
+	__u8 inner; /* part of the same call of the frame below */
+	__u8 used_socket;
+	__u8 pad[3];
+};
+
+/* The record being sent, its payload apart. */
+struct outgoing {
+	struct pt_data data;
+	__u64 source;
+	__u64 left;
+};
+
+struct thread {
+	__u64 depth;
+	struct frame frames[PT_DEPTH];
+	struct socket_id socket_id;
+	struct pt_socket socket;
+	struct outgoing outgoing;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct thread);
+} pt_threads SEC(".maps");
+
+static const struct thread no_thread;
+
+static __always_inline struct thread *find_thread(__u32 tid)
+{
+	struct thread *thread = bpf_map_lookup_elem(&pt_threads, &tid);
+
+	if (thread)
+		return thread;
+	if (bpf_map_update_elem(&pt_threads, &tid, &no_thread, BPF_ANY))
+		count(PT_MAP_FULL, 1);
+	return bpf_map_lookup_elem(&pt_threads, &tid);
+}
+
+static __always_inline __u64 argument(struct pt_regs *regs, __u32 number)
+{
+	__u64 fourth = regs->cx, fifth = regs->r8;
+
+	barrier_var(
+		fourth); /* both are loaded before the choice: a chosen context offset is refused */
+	barrier_var(fifth);
+	return number == 4 ? fourth : number == 5 ? fifth : 0;
+}
+
+static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct thread *thread;
+	struct frame *frame;
+	__u64 depth, sp = regs->sp;
+
+	if (!wanted(id >> 32))
+		return;
+	thread = find_thread((__u32)id);
+	if (!thread)
+		return;
+	depth = thread->depth;
+	for (__u32 i = 0; i < PT_DEPTH; i++)
+		if (depth && thread->frames[(depth - 1) & (PT_DEPTH - 1)].sp <= sp)
+			depth--;
+	if (depth >= PT_DEPTH) {
+		count(PT_TOO_DEEP, 1);
+		return;
+	}
+	frame = &thread->frames[depth & (PT_DEPTH - 1)];
+	frame->sp = sp;
+	frame->ssl = regs->di;
+	frame->buffer = regs->si;
+	frame->done = argument(regs, COOKIE_DONE_ARGUMENT(cookie));
+	frame->library = COOKIE_LIBRARY(cookie);
+	frame->direction = COOKIE_WRITE(cookie);
+	frame->used_socket = 0;
+	frame->inner = 0;
+	if (depth) {
+		struct frame *below = &thread->frames[(depth - 1) & (PT_DEPTH - 1)];
+
+		frame->inner = below->ssl == frame->ssl && below->direction == frame->direction;
+	}
+	thread->depth = depth + 1;
+}
+
+/* The frame of the function that returned to a stack pointer of `sp`; what is above it is stale. */
+static __always_inline struct frame *leave_call(struct thread *thread, __u64 sp)
+{
+	__u64 depth = thread->depth;
+
+	for (__u32 i = 0; i < PT_DEPTH; i++)
+		if (depth > 1 && thread->frames[(depth - 2) & (PT_DEPTH - 1)].sp < sp)
+			depth--;
+	if (!depth || thread->frames[(depth - 1) & (PT_DEPTH - 1)].sp >= sp)
+		return 0;
+	thread->depth = depth - 1;
+	return &thread->frames[(depth - 1) & (PT_DEPTH - 1)];
+}
+
+/* Bytes the call moved: returned, or stored behind a size_t pointer when 1 is returned. */
+static __always_inline __u64 bytes_done(struct pt_regs *regs, const struct frame *frame)
+{
+	__s32 returned = (__s32)regs->ax;
+	__u64 done = 0;
+
+	if (returned <= 0)
+		return 0;
+	if (!frame->done)
+		return returned;
+	if (bpf_probe_read_user(&done, sizeof(done), (void *)frame->done)) {
+		count(PT_UNREAD_RECORDS, 1);
+		return 0;
+	}
+	return done;
+}
+
+/* A reservation's size must be a constant, so one try per size class. */
+#define TRY_CLASS(bytes)                                                                           \
+	if (length <= (bytes)) {                                                                   \
+		struct pt_data *data = bpf_ringbuf_reserve(&pt_ring, sizeof(*data) + (bytes), 0);  \
+		__u64 bounded = length;                                                            \
+		if (!data) {                                                                       \
+			count(PT_RING_FULL_RECORDS, 1);                                            \
+			count(PT_RING_FULL_BYTES, length);                                         \
+			return;                                                                    \
+		}                                                                                  \
+		__builtin_memcpy(data, &outgoing->data, sizeof(*data));                            \
+		barrier_var(bounded);                                                              \
+		if (bounded > (bytes))                                                             \
+			bounded = (bytes);                                                         \
+		if (bpf_probe_read_user(data + 1, bounded, (void *)outgoing->source)) {            \
+			bpf_ringbuf_discard(data, BPF_RB_NO_WAKEUP);                               \
+			count(PT_UNREAD_RECORDS, 1);                                               \
+			count(PT_UNREAD_BYTES, length);                                            \
+			return;                                                                    \
+		}                                                                                  \
+		bpf_ringbuf_submit(data, submit_flags(sizeof(*data) + (bytes)));                   \
+		return;                                                                            \
+	}
+
+static __always_inline void send_record(struct outgoing *outgoing, __u64 length)
+{
+	TRY_CLASS(128)
+	TRY_CLASS(512)
+	TRY_CLASS(1024)
+	TRY_CLASS(1536)
+	TRY_CLASS(2048)
+	TRY_CLASS(4096)
+	TRY_CLASS(8192)
+	TRY_CLASS(PT_CHUNK_MAX)
+}
+
+/* Whether more is left. Not static: verified once by itself, however often the loop calls it. */
+__noinline int send_chunk(struct outgoing *outgoing)
+{
+	__u64 length;
+
+	if (!outgoing || !outgoing->left)
+		return 0;
+	length = outgoing->left > PT_CHUNK_MAX ? PT_CHUNK_MAX : outgoing->left;
+	outgoing->data.length = length;
+	outgoing->data.header.size = sizeof(outgoing->data) + length;
+	outgoing->data.header.ts_ns = bpf_ktime_get_ns();
+	send_record(outgoing, length);
+	outgoing->data.offset += length;
+	outgoing->source += length;
+	outgoing->left -= length;
+	return outgoing->left != 0;
+}
+
+static __always_inline void send_call(struct thread *thread, const struct frame *frame,
+				      struct session *session, __u64 done)
+{
+	struct outgoing *outgoing = &thread->outgoing;
+	struct pt_data *data = &outgoing->data;
+
+	fill_header(&data->header, PT_DATA, 0);
+	data->session = session->id;
+	data->ssl = frame->ssl;
+	data->uid = session->uid;
+	data->library = frame->library;
+	data->direction = frame->direction;
+	__builtin_memcpy(data->comm, session->comm, sizeof(data->comm));
+	data->socket = session->socket;
+	data->offset = session->offset[frame->direction & 1];
+	session->offset[frame->direction & 1] += done;
+	outgoing->source = frame->buffer;
+	outgoing->left = done;
+	for (__u32 i = 0; i < PT_CEILING_CHUNKS && i < config.ceiling_chunks; i++)
+		if (!send_chunk(outgoing))
+			break;
+	if (outgoing->left)
+		count(PT_BEYOND_CEILING_BYTES, outgoing->left);
+}
+
+static __always_inline void return_call(struct pt_regs *regs)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tid = id;
+	struct thread *thread = bpf_map_lookup_elem(&pt_threads, &tid);
+	struct session_key key = {};
+	struct session *session;
+	struct frame *frame;
+	__u64 done;
+
+	if (!wanted(id >> 32))
+		return;
+	frame = thread ? leave_call(thread, regs->sp) : 0;
+	if (!running)
+		return;
+	if (!frame)
+		count(PT_UNMATCHED_RETURNS, 1);
+	if (!frame || frame->inner)
+		return;
+	done = bytes_done(regs, frame);
+	if (!done && !frame->used_socket)
+		return;
+	key.ssl = frame->ssl;
+	key.tgid = id >> 32;
+	session = find_session(&key);
+	if (!session)
+		return;
+	if (frame->used_socket)
+		set_socket(session, &thread->socket_id, &thread->socket);
+	if (done)
+		send_call(thread, frame, session, done);
+}
+
+static __always_inline void end_session(__u64 ssl)
+{
+	struct session_key key = {.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
+	struct session *session = bpf_map_lookup_elem(&pt_sessions, &key);
+
+	if (!session)
+		return;
+	send_session_end(session);
+	bpf_map_delete_elem(&pt_sessions, &key);
+}
+
+/* A socket sent or received in this thread: it belongs to every call in progress here. */
+static __always_inline void note_socket(struct sock *sk)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct thread *thread = bpf_map_lookup_elem(&pt_threads, &tid);
+	struct socket_id id;
+
+	if (!thread || !thread->depth)
+		return;
+	read_socket_id(&id, sk);
+	if (!same_socket(&id, &thread->socket_id)) {
+		thread->socket_id = id;
+		read_socket(&thread->socket, sk);
+	}
+	for (__u32 i = 0; i < PT_DEPTH; i++)
+		if (i < thread->depth)
+			thread->frames[i].used_socket = 1;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* A kernel socket as a struct pt_socket. */
+#ifndef PLAINTAP_SOCKET_H
+#define PLAINTAP_SOCKET_H
+
+/* Cheap identity of a socket in use: pointer and tuple, since pointers are reused. */
+struct socket_id {
+	__u64 sock;
+	__u32 remote;
+	__u16 remote_port;
+	__u16 local_port;
+};
+
+static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk)
+{
+	id->sock = (__u64)sk;
+	id->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	id->remote_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	id->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+}
+
+static __always_inline bool same_socket(const struct socket_id *a, const struct socket_id *b)
+{
+	return a->sock == b->sock && a->remote == b->remote && a->remote_port == b->remote_port &&
+	       a->local_port == b->local_port;
+}
+
+static __always_inline void read_socket(struct pt_socket *out, struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	__builtin_memset(out, 0, sizeof(*out));
+	out->family = family;
+	out->source = PT_SOCKET_NESTED_CALL;
+	out->fd = -1;
+	out->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	out->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (family == AF_INET) {
+		*(__u32 *)out->local_address = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		*(__u32 *)out->remote_address = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	} else if (family == AF_INET6) {
+		BPF_CORE_READ_INTO(&out->local_address, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&out->remote_address, sk, __sk_common.skc_v6_daddr);
+	} else {
+		return;
+	}
+	out->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	out->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The module itself: its types, its functions, its one exception. */
+#include "native.h"
+#include <bpf/libbpf.h>
+#include <stdio.h>
+#include <string.h>
+
+static PyObject *native_error_type;
+static char native_log[1 << 16];
+static size_t native_log_length;
+
+static int keep_log(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	size_t room = sizeof(native_log) - native_log_length;
+	int written;
+
+	if (level == LIBBPF_DEBUG || room < 2)
+		return 0;
+	written = vsnprintf(native_log + native_log_length, room, format, arguments);
+	if (written > 0)
+		native_log_length += (size_t)written < room ? (size_t)written : room - 1;
+	return written;
+}
+
+void native_log_reset(void)
+{
+	native_log_length = 0;
+	native_log[0] = 0;
+}
+
+PyObject *native_error(int error, const char *operation)
+{
+	PyObject *exception, *name, *log;
+
+	if (error < 0)
+		error = -error;
+	exception = PyObject_CallFunction(native_error_type, "is", error, strerror(error));
+	name = PyUnicode_FromString(operation);
+	log = PyUnicode_DecodeUTF8(native_log, (Py_ssize_t)native_log_length, "replace");
+	native_log_reset();
+	if (exception && name && log && !PyObject_SetAttrString(exception, "operation", name) &&
+	    !PyObject_SetAttrString(exception, "log", log))
+		PyErr_SetObject(native_error_type, exception);
+	Py_XDECREF(exception);
+	Py_XDECREF(name);
+	Py_XDECREF(log);
+	return NULL;
+}
+
+static int add_type(PyObject *module, PyType_Spec *spec, const char *name)
+{
+	PyObject *type = PyType_FromSpec(spec);
+	int result;
+
+	if (!type)
+		return -1;
+	result = PyModule_AddObjectRef(module, name, type);
+	Py_DECREF(type);
+	return result;
+}
+
+static int module_exec(PyObject *module)
+{
+	libbpf_set_print(keep_log);
+	native_error_type = PyErr_NewException("plaintap._native.NativeError", PyExc_OSError, NULL);
+	if (!native_error_type || PyModule_AddObjectRef(module, "NativeError", native_error_type) ||
+	    PyModule_AddFunctions(module, native_link_methods) ||
+	    PyModule_AddFunctions(module, native_map_methods))
+		return -1;
+	return add_type(module, &native_object_spec, "Object") ||
+			       add_type(module, &native_ring_spec, "Ring") ||
+			       add_type(module, &native_decoder_spec, "Decoder") ||
+			       add_type(module, &native_map_watch_spec, "MapWatch") ?
+		       -1 :
+		       0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+	{Py_mod_exec, module_exec},
+	{0, NULL},
+};
+
+static struct PyModuleDef module_definition = {
+	.m_base = PyModuleDef_HEAD_INIT,
+	.m_name = "_native",
+	.m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+	return PyModuleDef_Init(&module_definition);
+}

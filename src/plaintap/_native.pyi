@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native extension: opens and loads BPF objects, makes links, drains rings. Policy is Python's.
+
+Every failing call raises `NativeError(errno, operation, log)`, an OSError whose `log` holds the
+verifier's or libbpf's text (may be empty). File descriptors are plain ints owned by the caller.
+"""
+
+from collections.abc import Sequence
+
+from plaintap.events import Record
+
+class NativeError(OSError):
+    operation: str
+    log: str
+
+class Object:
+    """A BPF object: opened from bytes, configured, then loaded."""
+
+    def __init__(self, image: bytes, name: str) -> None: ...
+    def set_max_entries(self, map_name: str, entries: int) -> None: ...
+    def set_initial(self, map_name: str, value: bytes) -> None:
+        """The first bytes of a global-data map such as `.rodata.config`, before `load`."""
+    def set_autoload(self, program: str, on: bool) -> None: ...
+    def set_attach_type(self, program: str, attach_type: int) -> None:
+        """`enum bpf_attach_type`, e.g. 48 for uprobe_multi, before `load`."""
+    def load(self) -> None: ...
+    def map_fd(self, name: str) -> int: ...
+    def program_fd(self, name: str) -> int: ...
+    def close(self) -> None: ...
+
+def link_uprobe_multi(
+    program_fd: int,
+    path: str,
+    offsets: Sequence[int],
+    cookies: Sequence[int],
+    *,
+    returns: bool = False,
+    pid: int = 0,
+) -> int:
+    """One link for all offsets (file offsets) of one file; kernels >= 6.6; `pid` 0 is every process."""
+
+def link_uprobe_perf(
+    program_fd: int, path: str, offset: int, cookie: int, *, returns: bool = False, pid: int = 0
+) -> tuple[int, int]:
+    """A perf event and its BPF link, both to be closed; kernels >= 5.15 for the cookie."""
+
+def link_raw_tracepoint(program_fd: int, name: str) -> int: ...
+def map_update(fd: int, key: bytes, value: bytes) -> None: ...
+def map_delete(fd: int, key: bytes) -> bool:
+    """False when there was no such key."""
+
+def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """For per-CPU maps `value_size` is that of all possible CPUs together (8-byte rounded each)."""
+
+def map_keys(fd: int, key_size: int) -> list[bytes]: ...
+def possible_cpus() -> int: ...
+def program_missed(program_fd: int) -> int:
+    """`recursion_misses` of bpf_prog_info: runs the kernel skipped."""
+
+class Ring:
+    """The consumer of one BPF ring buffer; not thread-safe."""
+
+    def __init__(self, map_fd: int, size: int) -> None: ...
+    def drain(self, max_bytes: int, timeout_ms: int, record_fd: int = -1, records: bool = True) -> list[Record]:
+        """Waits until something is there or the timeout, then returns at most about `max_bytes` of it.
+
+        Neighbouring chunks of one direction of one session are joined. With `record_fd` every
+        record is written there as well; with `records` False only that is done. A failing write
+        raises NativeError with operation "record" after consuming nothing.
+        """
+    def pending(self) -> int:
+        """Bytes in the ring that were not consumed."""
+    def payload_bytes(self) -> int:
+        """Plaintext bytes in all records drained so far, shown or only recorded."""
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+class Decoder:
+    """The same decoding for recordings: keeps the table that suppresses repeated identities."""
+
+    def __init__(self) -> None: ...
+    def decode(self, data: bytes | bytearray | memoryview, max_bytes: int = ...) -> tuple[list[Record], int]:
+        """Records in `data` and how many bytes they took; the rest is a record not yet whole.
+
+        ValueError names the offset where `data` is no record.
+        """
+
+class MapWatch:
+    """Executable file mappings of the whole host as they happen (perf MMAP2, one event per CPU)."""
+
+    def __init__(self) -> None: ...
+    def wait(self, timeout_ms: int) -> tuple[list[tuple[int, int, int, int, int, str]], int]:
+        """New mappings `(pid, major, minor, inode, address, path)` and how many records were lost.
+
+        A (device, inode) is reported once; `forget` makes it new again.
+        """
+    def forget(self, major: int, minor: int, inode: int) -> None: ...
+    def close(self) -> None: ...

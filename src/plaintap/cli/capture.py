@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plaintap` and `plaintap all`: everything on the host; and what all capturing commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from plaintap.cli.command import Command
+from plaintap.cli.invocation import Settings
+from plaintap.config import AllConfig, CaptureConfig, CommonConfig
+from plaintap.errors import UsageError
+from plaintap.options import options
+
+OPTIONS = (*options(AllConfig), *options(CommonConfig))
+
+
+def filter_words() -> click.Argument:
+    """Words that are no flag: one packet filter, for captures of packets."""
+    return click.Argument(["filter_words"], nargs=-1, required=False, metavar="")
+
+
+def refuse_filter_words(words: Sequence[str]) -> None:
+    """UsageError when there are any: packets cannot be captured yet."""
+    if words:
+        message = "filter words need -m pcap, which this version does not have"
+        hint = f"to start a program and capture it: plaintap run -- {' '.join(words)}; to narrow: --pid, --comm"
+        raise UsageError(message, hint=hint)
+
+
+def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] | None = None) -> int:
+    """Runs the session; returns the exit code."""
+    # The session brings the native extension and the parsers, which help and mistakes need not wait for.
+    from plaintap.cli.reporter import Reporter  # noqa: PLC0415
+
+    reporter = Reporter(
+        debug=config.common.debug,
+        ready_fd=config.common.ready_fd,
+        mapsize_kb=config.common.mapsize,
+        environ=settings.invocation.environ,
+    )
+    session = settings.invocation.import_session()
+    if config.common.sample:
+        from plaintap.cli.sample import capture_sample  # noqa: PLC0415 - brings ssl, which only it needs
+
+        return capture_sample(config, session, reporter)
+    return session.capture(config, command=command, reporter=reporter)
+
+
+def capture_all(context: click.Context) -> int:
+    """What `plaintap` does without a command."""
+    refuse_filter_words(context.params.get("filter_words", ()))
+    settings = Settings(context)
+    return start(settings, settings.modules(settings.load(AllConfig).modules))
+
+
+COMMAND = Command(
+    "all",
+    purpose="capture what every process says inside TLS; the same as no command",
+    usage="all [FLAGS]",
+    action=capture_all,
+    examples=[
+        ("all", "all TLS of this host, until Ctrl-C"),
+        ("all --pid 611 -v", "one process, with headers and bodies"),
+        ("all --duration 10s --record day.ptap", "ten seconds, kept for plaintap replay"),
+    ],
+    options=OPTIONS,
+    arguments=[filter_words()],
+)

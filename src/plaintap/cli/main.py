@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the command line begins and ends: the only place that prints errors and makes exit codes.
+
+Exit codes: 0, 1 failure or a loss under --strict, 2 wrong use, 130 interrupted before anything
+was attached; `run` hands on its program's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import click
+
+from plaintap.cli.completion import answer_shell
+from plaintap.cli.invocation import Invocation, SessionApi
+from plaintap.cli.root import ROOT, unknown_flag
+from plaintap.cli.stderr import say
+from plaintap.errors import OutputError, PlaintapError, UsageError
+
+INTERRUPTED = 130
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _import_session() -> SessionApi:
+    from plaintap import session  # noqa: PLC0415 - the parsers and the native extension, not for --help
+
+    return session
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    import_session: Callable[[], SessionApi] = _import_session,
+) -> int:
+    """Runs one call and returns its exit code; whatever goes wrong is printed here."""
+    invocation = Invocation(
+        arguments=sys.argv[1:] if arguments is None else arguments,
+        environ=os.environ if environ is None else environ,
+        import_session=import_session,
+    )
+    try:
+        code = answer_shell(ROOT, invocation.environ)
+        return _invoke(invocation) if code is None else code
+    except KeyboardInterrupt:
+        say("plaintap: interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
+        _leave_stdout()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the outer edge: whatever escaped is a bug and is called one
+        told = _told(error)
+        if told is None:
+            _confess(error, debug=invocation.debug or _asks_debug(invocation.arguments))
+            return 1
+        _complain(told.message, told.hint)
+        return told.exit_code
+
+
+def _invoke(invocation: Invocation) -> int:
+    try:
+        with ROOT.make_context("plaintap", list(invocation.arguments), obj=invocation) as context:
+            code: int = ROOT.invoke(context)
+    except click.exceptions.Exit as request:  # how click ends after --help
+        code = request.exit_code
+    if sys.stdout:  # None when it was closed before Python started
+        sys.stdout.flush()
+    return code
+
+
+def _leave_stdout() -> None:
+    """What is left in it goes nowhere; Python would complain when it flushes at exit."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - without pathlib, which --help need not wait for
+        os.dup2(nowhere.fileno(), 1)
+
+
+def _told(error: Exception) -> PlaintapError | None:
+    """What the user is told of an error that is no bug."""
+    if isinstance(error, PlaintapError):
+        return error
+    if isinstance(error, click.ClickException):
+        return _wrong_use(error)
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        _leave_stdout()
+        return OutputError(f"cannot write: {os.strerror(error.errno).lower()}")
+    return None
+
+
+def _wrong_use(error: click.ClickException) -> UsageError:
+    """A mistake click found, in our form."""
+    if isinstance(error, click.NoSuchOption):
+        return unknown_flag(error.option_name, error.ctx)
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "plaintap"
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        message = f"`{path}` needs {error.param.human_readable_name}"
+    else:
+        text = re.sub(r"^Option '(.+?)'", r"\1", error.format_message().rstrip("."))
+        message = text[:1].lower() + text[1:]
+    return UsageError(message, hint=f"`{path} --help` shows what it takes")
+
+
+def _asks_debug(arguments: Sequence[str]) -> bool:
+    return any(word in ("-d", "--debug") for word in arguments)
+
+
+def _complain(message: str, hint: str | None) -> None:
+    say(f"plaintap: {message}")
+    if hint:
+        say(f"  hint: {hint}")
+
+
+def _confess(error: Exception, *, debug: bool) -> None:
+    if debug:
+        import traceback  # noqa: PLC0415 - only for bugs
+
+        traceback.print_exception(error)
+    _complain(
+        f"this is a bug in plaintap: {type(error).__name__}: {error}",
+        None if debug else "the same command with -d shows where it happened",
+    )

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plaintap replay`: shows a recording."""
+
+from __future__ import annotations
+
+import click
+
+from plaintap.cli.command import Command
+from plaintap.cli.invocation import Settings
+from plaintap.config import CommonConfig, ReplayConfig, ReplayOptions
+from plaintap.options import options
+
+
+def replay(context: click.Context) -> int:
+    """Runs the session over the file; returns the exit code."""
+    settings = Settings(context)
+    realtime = settings.load(ReplayOptions).realtime
+    config = ReplayConfig(path=context.params["file"], common=settings.common, realtime=realtime)
+    # As in capture.py: help need not wait for the parsers.
+    from plaintap.cli.reporter import Reporter  # noqa: PLC0415
+
+    reporter = Reporter(debug=config.common.debug, environ=settings.invocation.environ)
+    return settings.invocation.import_session().replay(config, reporter=reporter)
+
+
+COMMAND = Command(
+    "replay",
+    purpose="show what --record wrote; needs no privilege and no kernel",
+    usage="replay FILE [FLAGS]",
+    action=replay,
+    examples=[
+        ("replay day.ptap", "as fast as it goes"),
+        ("replay day.ptap -v --realtime", "as it happened, headers and bodies too"),
+        ("replay day.ptap --format ecapture", "in another form"),
+    ],
+    options=[option for model in (ReplayOptions, CommonConfig) for option in options(model) if option.flag.replay],
+    arguments=[click.Argument(["file"], metavar="FILE", type=click.Path())],
+)

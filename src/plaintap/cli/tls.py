@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plaintap tls`: programs with OpenSSL or one of its relatives."""
+
+from __future__ import annotations
+
+import click
+
+from plaintap.cli.capture import filter_words, refuse_filter_words, start
+from plaintap.cli.command import Command
+from plaintap.cli.invocation import Settings
+from plaintap.config import CommonConfig, TlsConfig
+from plaintap.options import options
+
+
+def capture_tls(context: click.Context) -> int:
+    """Captures with this one module."""
+    refuse_filter_words(context.params.get("filter_words", ()))
+    settings = Settings(context)
+    return start(settings, settings.modules(["tls"]))
+
+
+COMMAND = Command(
+    "tls",
+    purpose="capture programs with OpenSSL or one of its relatives inside",
+    usage="tls [FLAGS]",
+    action=capture_tls,
+    aliases=("openssl",),
+    examples=[
+        ("tls", "every OpenSSL this host uses, until Ctrl-C"),
+        ("tls --comm nginx --uid www-data", "one server"),
+        ("tls --libssl /opt/app/libssl.so.3", "one library, whoever uses it"),
+        ("tls -p 611,612 --count 1 -v", "the next exchange of two processes"),
+    ],
+    options=(*options(TlsConfig), *options(CommonConfig)),
+    arguments=[filter_words()],
+)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What streams and protocols emit and outputs show: past facts about connections.
+
+Times are nanoseconds of CLOCK_MONOTONIC as recorded; an output adds the clock offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from plaintap.events import Socket
+
+
+@dataclass(slots=True)
+class Connection:
+    """One TLS session of one process; `socket` stays None while it is unknown."""
+
+    session: int
+    pid: int
+    tid: int
+    uid: int
+    comm: str
+    ssl: int = 0
+    library: str = ""
+    """Name and version for people, such as `libssl 3.0.22`; empty when unknown."""
+    socket: Socket | None = None
+
+
+@dataclass(slots=True)
+class HttpHead:
+    """What a request and a response share."""
+
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """As on the wire, in order, names in their own case."""
+    version: str = "1.1"
+    body: list[bytes] = field(default_factory=list)
+    """Pieces as transferred (chunked framing removed, content-encoding not), up to the limit."""
+    body_bytes: int = 0
+    """Body bytes transferred, those beyond the limit and lost ones included."""
+    missing_bytes: int = 0
+    """Bytes of this message that were lost."""
+    first_ns: int = 0
+    last_ns: int = 0
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class Request(HttpHead):
+    """A request; `target` as on the request line."""
+
+    method: str = ""
+    target: str = ""
+
+
+@dataclass(slots=True)
+class Response(HttpHead):
+    """A response; interim (1xx) ones are only counted in `Exchange.interim`."""
+
+    status: int = 0
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One HTTP request and its response; either is None when it was not seen."""
+
+    connection: Connection
+    protocol: str
+    """`http/1.1`, `http/1.0`."""
+    outgoing: bool
+    """True when this process asked, False when it was asked."""
+    request: Request | None
+    response: Response | None
+    interim: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Raw:
+    """Bytes no protocol claimed, in order."""
+
+    connection: Connection
+    direction: int
+    ts_ns: int
+    offset: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class RecordSeen:
+    """A raw record, whatever its protocol; only made when someone asked to see records."""
+
+    connection: Connection
+    direction: int
+    ts_ns: int
+    offset: int
+    data: bytes
+    tid: int
+
+
+@dataclass(slots=True)
+class Lost:
+    """Bytes of a stream that the capture did not get."""
+
+    connection: Connection
+    direction: int
+    ts_ns: int
+    offset: int
+    missing_bytes: int
+
+
+@dataclass(slots=True)
+class ConnectionEnded:
+    """No more will come: `closed` (the session or process ended), `idle` or `evicted`."""
+
+    connection: Connection
+    ts_ns: int
+    reason: str
+    read_bytes: int
+    written_bytes: int
+    lost_bytes: int
+
+
+Message: TypeAlias = Exchange | Raw | RecordSeen | Lost | ConnectionEnded
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a capture amounted to; shown in the summary line and tested by `--strict`."""
+
+    duration_s: float = 0.0
+    processes: int = 0
+    connections: int = 0
+    exchanges: int = 0
+    bytes: int = 0
+    """Plaintext bytes captured, both directions."""
+    lost_bytes: int = 0
+    losses: dict[str, int] = field(default_factory=dict)
+    """Loss counters that are not zero, by name, such as `ring_full_records`."""
+    unattributed: int = 0
+    """Sessions whose socket stayed unknown."""

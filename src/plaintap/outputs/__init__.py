@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs: forms that turn messages into text, and sinks that take the bytes."""

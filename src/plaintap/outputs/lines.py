@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one-line form: what stands in which column of an exchange's line, and the left part of all other lines.
+
+`exchange` runs once per exchange of the host: what it needs is remembered per connection, header
+value, size and second. Widths and cutting are columns.py's, colours palette.py's.
+"""
+
+from __future__ import annotations
+
+from plaintap.events import Socket
+from plaintap.messages import Connection, Exchange, Request, Response
+from plaintap.outputs import who
+from plaintap.outputs.columns import (
+    DURATION_COLUMNS,
+    KIND_COLUMNS,
+    MARK_COLUMNS,
+    PEER_COLUMNS,
+    SIZE_COLUMNS,
+    STATUS_COLUMNS,
+    Layout,
+    Memo,
+    WallClock,
+    cut_end,
+    cut_middle,
+    pad,
+)
+from plaintap.outputs.escape import cells, escape, escape_bytes
+from plaintap.outputs.kinds import NONE, kind_name
+from plaintap.outputs.palette import Palette
+from plaintap.outputs.remarks import extras, header, losses
+from plaintap.outputs.sizes import duration as duration_text
+from plaintap.outputs.sizes import size
+
+ASKED = "→"
+WAS_ASKED = "←"
+ABOUT = "·"
+
+METHOD_COLUMNS = 5
+_ARROW_COLUMNS = 4
+_STEP_NS = 100_000
+_SLOW_STEPS = 10_000
+_FIRST_ERROR = 400
+_REDIRECTS = frozenset(range(300, 400))
+_SWITCHED = 101
+_SCHEME = "https://"
+_CONNECTIONS = 8192
+_LEAST_EXTRA_COLUMNS = 12
+
+_Seen = tuple[Socket | None, str, str, int, str]
+
+
+class Lines:
+    """Makes whole lines; one per formatter, since it remembers what it has shown."""
+
+    def __init__(self, *, layout: Layout, palette: Palette, clock: WallClock) -> None:
+        self._layout = layout
+        self._palette = palette
+        self._clock = clock.text
+        self._process_columns = layout.process
+        # By session: socket and comm this was made for, process column, columns for method and URL, peer column.
+        self._connections: dict[int, _Seen] = {}
+        self._methods: Memo[str, tuple[str, int]] = Memo(self._method_cell, limit=64)
+        self._hosts: Memo[bytes, str] = Memo(lambda host: _SCHEME + escape_bytes(host))
+        self._kinds: Memo[bytes, str] = Memo(self._kind_cell, limit=512)
+        self._statuses: Memo[int, str] = Memo(self._status_cell, limit=1024)
+        self._sizes: Memo[int, str] = Memo(lambda size_bytes: f"{size(size_bytes):>{SIZE_COLUMNS}}")
+        self._durations: Memo[int, str] = Memo(lambda steps: self._duration_cell(steps, bad=False))
+        self._durations_of_errors: Memo[int, str] = Memo(lambda steps: self._duration_cell(steps, bad=True))
+        self._no_kind = self._kind_cell(b"")
+
+    def exchange(self, exchange: Exchange) -> str:
+        """Time, process, method, URL, status, type, size, duration, peer, remarks."""
+        request = exchange.request
+        response = exchange.response
+        if request is None or response is None or response.status == _SWITCHED:
+            return self._uncommon(exchange)
+        connection = exchange.connection
+        seen = self._connections.get(connection.session)
+        if seen is None or seen[0] is not connection.socket or seen[1] != connection.comm:
+            seen = self._see(connection)
+        _, _, process, room, peer = seen
+        method, columns = self._methods[request.method]
+        room -= columns
+        target = request.target
+        for name, value in request.headers:
+            if len(name) == 4 and name.lower() == b"host" and value and target[:1] == "/":
+                url = self._hosts[value] + target
+                break
+        else:
+            url = self._odd_url(request, exchange)
+        # Printable is safe (no controls, no bidi), ASCII is one column each.
+        url = url.ljust(room) if len(url) <= room and url.isascii() and url.isprintable() else self._fit(url, room)
+        for name, value in response.headers:
+            if len(name) == 12 and name.lower() == b"content-type":
+                kind = self._kinds[value]
+                break
+        else:
+            kind = self._no_kind
+        status = response.status
+        if (
+            status in _REDIRECTS
+            or request.body_bytes
+            or request.missing_bytes
+            or response.missing_bytes
+            or not (request.complete and response.complete)
+        ):
+            url, peer = self._remark(url, peer, exchange)
+        start_ns = request.first_ns
+        duration = (self._durations if status < _FIRST_ERROR else self._durations_of_errors)[
+            (response.last_ns - start_ns) // _STEP_NS
+        ]
+        line = (
+            f"{self._clock(start_ns)}{process}{ASKED if exchange.outgoing else WAS_ASKED}  {method}{url}"
+            f"{self._statuses[status]}{kind}{self._sizes[response.body_bytes]}{duration}{peer}"
+        )
+        return f"{line}\n" if peer else f"{line.rstrip()}\n"
+
+    def left(self, connection: Connection, ts_ns: int, arrow: str) -> str:
+        """Time, process and arrow as on every line."""
+        return f"{self._clock(ts_ns)}{self._of(connection)[2]}{arrow}  "
+
+    def bytes_line(self, connection: Connection, ts_ns: int, arrow: str, word: str, data: bytes) -> str:
+        """A line about bytes no protocol claimed: their beginning, escaped, and their number."""
+        _, _, process, room, peer = self._of(connection)
+        room -= METHOD_COLUMNS
+        # A byte takes at least a column, but for the later ones of a UTF-8 character.
+        preview = escape_bytes(data[: max(0, 4 * room)])
+        preview = pad(cut_end(preview, room), room)
+        kind = f"{word:<{KIND_COLUMNS}}" if self._layout.kind else ""
+        blank = " " * (DURATION_COLUMNS + MARK_COLUMNS)
+        return (
+            f"{self._clock(ts_ns)}{process}{arrow}  {self._methods['raw'][0]}{preview}"
+            f"{'':{STATUS_COLUMNS}}{kind}{self._sizes[len(data)]}{blank}{peer}"
+        ).rstrip() + "\n"
+
+    def forget(self, connection: Connection) -> None:
+        """The connection has ended."""
+        self._connections.pop(connection.session, None)
+
+    def _of(self, connection: Connection) -> _Seen:
+        seen = self._connections.get(connection.session)
+        if seen is None or seen[0] is not connection.socket or seen[1] != connection.comm:
+            return self._see(connection)
+        return seen
+
+    def _see(self, connection: Connection) -> _Seen:
+        process = who.process(connection)
+        columns = cells(process)
+        if self._process_columns < columns <= self._layout.process_most:
+            self._process_columns = columns
+            self._connections.clear()
+        elif len(self._connections) >= _CONNECTIONS:
+            self._connections.clear()
+        process = pad(process, self._process_columns)
+        room = self._layout.url_end - self._layout.time - cells(process) - _ARROW_COLUMNS
+        peer = ""
+        if self._layout.peer:
+            address = who.peer(connection.socket) or who.UNKNOWN
+            peer = f"  {address if self._layout.tail is None else cut_middle(address, PEER_COLUMNS - 2)}"
+        seen = (connection.socket, connection.comm, f"  {process} ", room, peer)
+        self._connections[connection.session] = seen
+        return seen
+
+    def _odd_url(self, request: Request, exchange: Exchange) -> str:
+        """The URL of any request; `exchange` does the usual ones itself."""
+        target = request.target
+        if target[:1] != "/":
+            if target != "*" and target:
+                return target  # absolute form, or CONNECT's host:port
+            target = f" {target}"
+        host = header(request, b"host")
+        if host:
+            return self._hosts[host] + target
+        return f"{_SCHEME}{who.server(exchange.connection.socket, outgoing=exchange.outgoing)}{target}"
+
+    def _fit(self, url: str, columns: int) -> str:
+        """Escaped, cut where there is a terminal, padded. Everything here is TLS, so the scheme is the first to go."""
+        if not (url.isascii() and url.isprintable()):
+            url = escape(url)
+        if self._layout.tail is None or cells(url) <= columns:
+            return pad(url, columns)
+        url = url.removeprefix(_SCHEME)
+        if url.isascii() and len(url) > columns:
+            return cut_middle(url, columns)  # fills its columns
+        return pad(cut_middle(url, columns), columns)
+
+    def _remark(self, url: str, peer: str, exchange: Exchange) -> tuple[str, str]:
+        """URL column and what stands behind the duration, with losses and extras.
+
+        Losses are never cut; for them the peer gives way. Extras go behind the peer, else into
+        blanks of the URL column, else they are left out.
+        """
+        found = extras(exchange)
+        extra = "  ".join(found)
+        lost = "; ".join(losses(exchange))
+        lost_columns = len(lost) + 2 if lost else 0
+        if lost:
+            lost = f"  {self._palette.paint(self._palette.bad, lost)}"
+        free = self._layout.tail
+        wanted = lost_columns + (cells(extra) + 2 if extra else 0)
+        if not wanted:
+            return url, peer
+        if free is None or cells(peer) + wanted <= free:
+            peer = pad(peer, PEER_COLUMNS) if free is None or PEER_COLUMNS + wanted <= free else peer
+            return url, f"{peer}{lost}  {extra}" if extra else f"{peer}{lost}"
+        blanks = len(url) - len(url.rstrip()) - 2
+        extra = next((text for text in (extra, *found) if cells(text) <= blanks), "")
+        if extra or (found and blanks >= _LEAST_EXTRA_COLUMNS):
+            url = f"{url.rstrip()}  {pad(extra or cut_middle(found[0], blanks), blanks)}"
+        return url, f"{peer if cells(peer) + lost_columns <= free else ''}{lost}"
+
+    def _uncommon(self, exchange: Exchange) -> str:
+        """One side missing, or a switch to another protocol."""
+        request, response = exchange.request, exchange.response
+        _, _, process, room, peer = self._of(exchange.connection)
+        method, columns = self._methods[request.method if request else who.UNKNOWN]
+        url = self._odd_url(request, exchange) if request else "request not seen"
+        if response is None:
+            status, rest = "---", pad("no response", self._numbers_columns)
+        else:
+            status = str(response.status)
+            rest, url = self._numbers(request, response, url)
+        color = self._palette.status(response.status) if response else ""
+        first = request or response
+        time = self._clock(first.first_ns if first else 0)
+        arrow = ASKED if exchange.outgoing else WAS_ASKED
+        status = f"  {self._palette.paint(color, f'{status:>3}')}  "
+        url, peer = self._remark(self._fit(url, room - columns), peer, exchange)
+        line = f"{time}{process}{arrow}  {method}{url}{status}{rest}{peer}"
+        return f"{line.rstrip()}\n"
+
+    @property
+    def _numbers_columns(self) -> int:
+        return self._layout.kind * KIND_COLUMNS + SIZE_COLUMNS + DURATION_COLUMNS + MARK_COLUMNS
+
+    def _numbers(self, request: Request | None, response: Response, url: str) -> tuple[str, str]:
+        """Type, size and duration of an uncommon exchange, and its URL."""
+        if response.status == _SWITCHED and request:
+            if header(response, b"upgrade").lower() == b"websocket":
+                return pad("websocket open", self._numbers_columns), url.replace(_SCHEME, "wss://", 1)
+            return pad("upgraded", self._numbers_columns), url
+        kind = self._kinds[header(response, b"content-type")]
+        elapsed = f"{NONE:>{DURATION_COLUMNS}}{'':{MARK_COLUMNS}}"
+        return f"{kind}{self._sizes[response.body_bytes]}{elapsed}", url
+
+    def _method_cell(self, method: str) -> tuple[str, int]:
+        text = cut_middle(escape(method), 2 * METHOD_COLUMNS)
+        columns = max(METHOD_COLUMNS, cells(text) + 1)
+        return self._palette.paint(self._palette.dim, text) + " " * (columns - cells(text)), columns
+
+    def _kind_cell(self, content_type: bytes) -> str:
+        return pad(kind_name(content_type), KIND_COLUMNS) if self._layout.kind else ""
+
+    def _status_cell(self, status: int) -> str:
+        return f"  {self._palette.paint(self._palette.status(status), f'{status:>3}')}  "
+
+    def _duration_cell(self, steps: int, *, bad: bool) -> str:
+        text = duration_text(max(0, steps) * _STEP_NS)
+        slow = steps > _SLOW_STEPS
+        blanks = " " * (DURATION_COLUMNS - len(text))
+        painted = self._palette.paint(self._palette.slow, text) if slow else text
+        mark = self._palette.paint(self._palette.bad, "!") if slow or bad else " "
+        return f"{blanks}{painted} {mark}"

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies for reading: JSON indented, forms by field, text as text, binary by name and size.
+
+Takes decoded bytes; content-encodings are undone before, hex dumps are hexdump.py's.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from urllib.parse import parse_qsl
+
+from plaintap.outputs.escape import escape, escape_bytes, escape_lines
+from plaintap.outputs.magic import binary_name
+from plaintap.outputs.sizes import size
+
+_SAMPLE_BYTES = 4096
+_ODD_SHARE = 0.05
+_INDENT = "  "
+# Deeper levels are not moved further to the right, or a megabyte of "[" would need a terabyte of blanks.
+_MAX_INDENT = 32
+
+# No \x00 among them: text has none, most binary formats do within their first bytes.
+_CONTROLS = bytes(byte for byte in range(1, 0x20) if byte not in b"\b\t\n\f\r\x1b")
+_CHARSET = re.compile(r"charset\s*=\s*\"?([-\w]+)", re.IGNORECASE)
+# Only charsets of the web: Python knows others (idna, punycode, unicode_escape) that strangers should not choose.
+_WEB_CHARSET = re.compile(
+    r"utf-?8|us-ascii|iso-8859-\d\d?|windows-125\d|utf-?16(le|be)?|koi8-[ru]|shift_jis|euc-(jp|kr)|iso-2022-jp"
+    r"|gb2312|gbk|gb18030|big5",
+    re.IGNORECASE,
+)
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+
+
+def media_type(content_type: bytes) -> str:
+    """`application/json` of `application/JSON; charset=utf-8`."""
+    return escape_bytes(content_type.partition(b";")[0].strip().lower())
+
+
+def show_body(data: bytes, *, content_type: bytes, limit: int = 0, more_bytes: int = 0) -> str:
+    """Escaped lines, the last with its newline; "" for nothing.
+
+    At most `limit` bytes of `data` are shown (0: all); what is cut and the `more_bytes` that the
+    caller never had are named.
+    """
+    shown = data[:limit] if limit else data
+    more_bytes += len(data) - len(shown)
+    if not shown:
+        return _more(more_bytes)
+    text = _decode(shown, content_type, final=not more_bytes)
+    if text is None:
+        return f"{_binary_summary(shown, content_type)}, {size(len(shown) + more_bytes)}\n"
+    text = _by_type(text, media_type(content_type), whole=not more_bytes)
+    return f"{text}\n{_more(more_bytes)}" if not text.endswith("\n") else f"{text}{_more(more_bytes)}"
+
+
+def _more(more_bytes: int) -> str:
+    return f"… {size(more_bytes)} more\n" if more_bytes else ""
+
+
+def as_text(data: bytes) -> str | None:
+    """Bytes of unknown type as text (unescaped); None when they look like no text."""
+    return _decode(data, b"", final=True)
+
+
+def _decode(data: bytes, content_type: bytes, *, final: bool) -> str | None:
+    """As text, cut characters at the end left out; None for what is none."""
+    charset = _CHARSET.search(content_type.decode("latin-1"))
+    name = charset.group(1) if charset and _WEB_CHARSET.fullmatch(charset.group(1)) else "utf-8"
+    sample = data[:_SAMPLE_BYTES]
+    controls = len(sample) - len(sample.translate(None, _CONTROLS))
+    if not name.lower().startswith("utf-16") and (b"\0" in sample or controls > 1 + len(sample) * _ODD_SHARE):
+        return None
+    try:
+        return codecs.getincrementaldecoder(name)().decode(data, final)
+    except (UnicodeError, LookupError):
+        text = data.decode("utf-8", "surrogateescape")
+    odd = sum("\udc80" <= char <= "\udcff" for char in text[:_SAMPLE_BYTES])
+    return text if odd <= len(text[:_SAMPLE_BYTES]) * _ODD_SHARE else None
+
+
+def _binary_summary(data: bytes, content_type: bytes) -> str:
+    name = binary_name(data)
+    if name:
+        return name
+    kind = media_type(content_type)
+    return f"binary data ({kind})" if kind else "binary data"
+
+
+def _by_type(text: str, kind: str, *, whole: bool) -> str:
+    if kind.endswith(("/json", "+json")) or (not kind and text.lstrip()[:1] in {"{", "["}):
+        if _is_json(text, whole=whole):
+            text = indent_json(text)
+    elif kind == "application/x-www-form-urlencoded" and "=" in text:
+        fields = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
+        return "\n".join(f"{escape(name)} = {escape(value)}" for name, value in fields)
+    return escape_lines(text)
+
+
+def _is_json(text: str, *, whole: bool) -> bool:
+    if not whole:
+        return text.lstrip()[:1] in {"{", "["}
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def indent_json(text: str) -> str:
+    """Breaks and indents, every token as it was: numbers and escapes are not rewritten.
+
+    Works on JSON that was cut, too.
+    """
+    out: list[str] = []
+    depth = 0
+    tokens = _JSON_TOKEN.findall(text)
+    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
+        if token in {"{", "["}:
+            depth += 1
+            out.append(token if following in {"}", "]"} else f"{token}\n{_INDENT * min(depth, _MAX_INDENT)}")
+        elif token in {"}", "]"}:
+            depth = max(0, depth - 1)
+            empty = bool(out) and out[-1] in {"{", "["}
+            out.append(token if empty else f"\n{_INDENT * min(depth, _MAX_INDENT)}{token}")
+        elif token == ",":
+            out.append(f",\n{_INDENT * min(depth, _MAX_INDENT)}")
+        else:
+            out.append(": " if token == ":" else token)
+    return "".join(out)

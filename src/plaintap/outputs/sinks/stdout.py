@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standard output. A reader that goes away (`| head`, a closed terminal) ends the capture cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from plaintap.outputs.base import SinkClosed
+from plaintap.outputs.sinks.writer import FdWriter
+
+_STDOUT_FD = 1
+
+
+class StdoutSink(FdWriter):
+    """Writes to descriptor 1, past `sys.stdout`; never closes it."""
+
+    def __init__(self, fd: int = _STDOUT_FD) -> None:
+        super().__init__(fd, name="standard output", terminal=os.isatty(fd))
+
+    def close(self) -> None:
+        """Flushes; a reader that has gone by now is no news."""
+        with contextlib.suppress(SinkClosed):
+            self.flush()

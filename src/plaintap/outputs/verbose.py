@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks of several lines: `-v` exchanges with headers and bodies, raw bytes, raw records, hex dumps."""
+
+from __future__ import annotations
+
+from plaintap.events import WRITE
+from plaintap.messages import Connection, Exchange, HttpHead, Raw, RecordSeen, Request, Response
+from plaintap.outputs import who
+from plaintap.outputs.base import DecodeBody
+from plaintap.outputs.columns import WallClock
+from plaintap.outputs.escape import escape, escape_bytes, escape_lines
+from plaintap.outputs.hexdump import hexdump
+from plaintap.outputs.lines import ASKED, WAS_ASKED
+from plaintap.outputs.palette import Palette
+from plaintap.outputs.pretty import as_text, show_body
+from plaintap.outputs.remarks import header
+from plaintap.outputs.sizes import duration, exact_bytes, size
+
+
+class Blocks:
+    """Makes blocks, each with an empty line behind it; keeps nothing."""
+
+    def __init__(
+        self, *, clock: WallClock, palette: Palette, hex_dump: bool, body_limit: int, decode_body: DecodeBody
+    ) -> None:
+        self._clock = clock
+        self._palette = palette
+        self._hex_dump = hex_dump
+        self._body_limit = body_limit
+        self._decode_body = decode_body
+
+    def exchange(self, exchange: Exchange) -> str:
+        """The line about the connection, the request, the response."""
+        request, response = exchange.request, exchange.response
+        out = [self._title(exchange)]
+        if request:
+            target = escape(request.target)
+            method = self._palette.paint(self._palette.head, escape(request.method))
+            out.append(f"{method} {target} HTTP/{escape(request.version)}\n")
+            out.append(self._message(request, "request"))
+        else:
+            out.append(self._remark("request not seen"))
+        out.append("\n")
+        out.extend(f"{self._status(exchange, status, '')}\n" for status in exchange.interim)
+        if response:
+            out.append(f"{self._status(exchange, response.status, escape(response.reason))}\n")
+            out.append(self._message(response, "response"))
+        else:
+            out.append(self._remark("no response"))
+        return "".join(out) + "\n"
+
+    def hex_bodies(self, exchange: Exchange) -> str:
+        """The bodies alone, as hex dumps under their exchange's line."""
+        out = []
+        for arrow, head in (("request", exchange.request), ("response", exchange.response)):
+            if head and head.body:
+                out.append(f"{arrow} body\n{self._body(head)}")
+        return "".join(out)
+
+    def raw(self, raw: Raw) -> str:
+        """Bytes no protocol claimed: text escaped, anything else as a hex dump."""
+        return f"{self._bytes_title(raw, 'raw')}{self.raw_bytes(raw)}\n"
+
+    def raw_bytes(self, raw: Raw) -> str:
+        """The bytes of `raw` without a title."""
+        shown = raw.data[: self._body_limit] if self._body_limit else raw.data
+        text = None if self._hex_dump else as_text(shown)
+        body = hexdump(shown, raw.offset) if text is None else _with_newline(escape_lines(text))
+        return body + self._more(len(raw.data) - len(shown))
+
+    def record(self, record: RecordSeen) -> str:
+        """A record as it left the kernel."""
+        return f"{self._bytes_title(record, f'record, thread {record.tid}')}{hexdump(record.data, record.offset)}\n"
+
+    def _title(self, exchange: Exchange) -> str:
+        request, response = exchange.request, exchange.response
+        connection = exchange.connection
+        first = request or response
+        who_text = self._who(connection, ASKED if exchange.outgoing else WAS_ASKED)
+        host = escape_bytes(header(request, b"host")) if request and exchange.outgoing else ""
+        facts = [connection.library and escape(connection.library), exchange.protocol]
+        if request and response:
+            facts.append(duration(max(0, response.last_ns - request.first_ns)))
+        line = f"{self._clock.text(first.first_ns if first else 0)}  {who_text}"
+        return f"{line}{f' ({host})' if host else ''}   {', '.join(filter(None, facts))}\n"
+
+    def _bytes_title(self, seen: Raw | RecordSeen, what: str) -> str:
+        arrow = ASKED if seen.direction == WRITE else WAS_ASKED
+        verb = "sent" if seen.direction == WRITE else "received"
+        line = f"{self._clock.text(seen.ts_ns)}  {self._who(seen.connection, arrow)}"
+        return f"{line}   {what}: {exact_bytes(len(seen.data))} {verb} at offset {seen.offset:,}\n"
+
+    def _who(self, connection: Connection, arrow: str) -> str:
+        process = self._palette.paint(self._palette.head, who.process(connection))
+        return f"{process} {arrow} {who.peer(connection.socket) or who.UNKNOWN}"
+
+    def _status(self, exchange: Exchange, status: int, reason: str) -> str:
+        head: HttpHead | None = exchange.response or exchange.request
+        version = escape(head.version) if head else ""
+        text = f"{status} {reason}".rstrip()
+        return f"HTTP/{version} {self._palette.paint(self._palette.status(status), text)}"
+
+    def _message(self, head: Request | Response, name: str) -> str:
+        out = []
+        for header_name, value in head.headers:
+            painted = self._palette.paint(self._palette.name, escape_bytes(header_name))
+            out.append(f"{painted}: {escape_bytes(value)}\n")
+        body = self._body(head)
+        if body:
+            out.append(f"\n{body}")
+        if head.missing_bytes:
+            text = f"lost {exact_bytes(head.missing_bytes)} of the {name}"
+            out.append(f"{self._palette.paint(self._palette.bad, text)}\n")
+        elif not head.complete:
+            out.append(self._remark(f"{name} incomplete"))
+        return "".join(out)
+
+    def _body(self, head: HttpHead) -> str:
+        """Decoded, by type; "" for no body."""
+        content, note = self._decode_body(head.headers, head.body) if head.body else (b"", "")
+        kept_bytes = sum(map(len, head.body))
+        never_kept_bytes = max(0, head.body_bytes - kept_bytes - head.missing_bytes)
+        if self._hex_dump:
+            shown = content[: self._body_limit] if self._body_limit else content
+            text = hexdump(shown) + self._more(len(content) - len(shown) + never_kept_bytes)
+        else:
+            kind = header(head, b"content-type")
+            text = show_body(content, content_type=kind, limit=self._body_limit, more_bytes=never_kept_bytes)
+        return text + (self._remark(escape(note)) if note else "")
+
+    def _more(self, more_bytes: int) -> str:
+        return f"… {size(more_bytes)} more\n" if more_bytes else ""
+
+    def _remark(self, text: str) -> str:
+        return f"{self._palette.paint(self._palette.dim, f'({text})')}\n"
+
+
+def _with_newline(text: str) -> str:
+    return text if text.endswith("\n") else f"{text}\n"

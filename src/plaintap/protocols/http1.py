@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/1.0 and 1.1 on one connection: both directions driven, switched to other protocols, resynchronised after losses.
+
+Reading messages is http1_reader.py's, pairing them http1_pairing.py's, how they start http1_start.py's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import httptools
+
+from plaintap.events import READ, WRITE
+from plaintap.messages import Request, Response
+from plaintap.protocols.base import Outlet, ProtocolEntry
+from plaintap.protocols.http1_pairing import Pairing, RequestReader, ResponseReader
+from plaintap.protocols.http1_reader import NEVER_NS, HttpError
+from plaintap.protocols.http1_replay import end_of_messages
+from plaintap.protocols.http1_start import (
+    REQUEST_START,
+    RESPONSE_START,
+    content_length,
+    fit,
+    is_chunked,
+    lasts_until_close,
+)
+
+_HELD_LIMIT_BYTES = 65536
+
+
+class Http1:
+    """`direction` is where `head`, the first bytes, came from: it says who asks whom."""
+
+    __slots__ = ("_held", "_held_bytes", "_holding", "_outlet", "_pairing", "_readers", "_requests", "_responses")
+
+    def __init__(self, direction: int, head: bytes, outlet: Outlet, body_limit: int) -> None:
+        asking = 1 - direction if RESPONSE_START.match(head) else direction
+        self._outlet = outlet
+        self._pairing = Pairing(
+            outlet.connection, outlet.emit, outgoing=asking == WRITE, on_special=self._step_through_responses
+        )
+        self._requests = RequestReader(self._pairing, body_limit=body_limit)
+        self._responses = ResponseReader(self._pairing, body_limit=body_limit)
+        self._readers: tuple[RequestReader | ResponseReader, RequestReader | ResponseReader] = (
+            (self._requests, self._responses) if asking == READ else (self._responses, self._requests)
+        )
+        # Bytes behind a request for another protocol: whose they are, its response says.
+        self._holding = False
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    def receive(self, direction: int, ts_ns: int, data: bytes, /) -> None:
+        reader = self._readers[direction]
+        reader.now_ns = ts_ns
+        reader.data = data
+        between = not reader.first_ns
+        if between:
+            reader.first_ns = ts_ns
+        try:
+            reader.feed(data)
+            if reader.first_ns:
+                head = reader.head
+                if head is not None:
+                    head.last_ns = ts_ns
+                else:
+                    reader.keep_unfinished(reader.data or self._behind_messages(reader, data, between=between))
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(direction, ts_ns, data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            raise error.__context__ or error from None
+        except HttpError:
+            self._malformed(direction, ts_ns, data, between=between)
+
+    def gap(self, direction: int, ts_ns: int, missing_bytes: int, /) -> None:
+        reader = self._readers[direction]
+        if reader.seeking or reader.gap(ts_ns, missing_bytes):
+            return
+        reader.incomplete(missing_bytes)
+        self._give_back(direction, ts_ns)
+        reader.restart()
+        reader.seeking = True
+        reader.feed = partial(self._seek, direction)
+
+    def flush(self, _ts_ns: int, /) -> None:
+        self._pairing.emit_early()
+
+    def close(self, ts_ns: int, /) -> None:
+        response = self._responses.head
+        if response is not None and lasts_until_close(response):
+            self._responses.on_message_complete()
+        self._leave(ts_ns)
+
+    # Other ways to feed a reader.
+
+    def _seek(self, direction: int, data: bytes) -> None:
+        """After a loss: raw until a record starts like a message."""
+        reader = self._readers[direction]
+        is_response = reader is self._responses
+        reader.first_ns = NEVER_NS
+        if not (RESPONSE_START if is_response else REQUEST_START).match(data):
+            self._outlet.unclaimed(direction, reader.now_ns, data)
+            return
+        reader.restart()
+        reader.first_ns = reader.now_ns
+        if is_response:
+            # One who waits for each answer has asked only the last one since the loss.
+            if not self._pairing.pipelined:
+                self._pairing.unanswered(leave=1)
+            self._step_through_responses()
+        reader.feed(data)
+
+    def _step_through_responses(self) -> None:
+        if self._pairing.special and not self._responses.seeking:
+            self._responses.feed = self._step
+
+    def _step(self, data: bytes) -> None:
+        """Line by line: httptools frames a response without knowing its request, and heads end with a line."""
+        reader = self._responses
+        start = 0
+        while start < len(data):
+            if not reader.first_ns:
+                reader.first_ns = reader.now_ns
+                reader.data = data[start:]
+            end = data.find(b"\n", start) + 1 or len(data)
+            try:
+                reader.parser.feed_data(data[start:end])
+            except httptools.HttpParserUpgrade as upgrade:
+                raise httptools.HttpParserUpgrade(start + upgrade.args[0]) from None
+            if reader.answered:
+                request, response = reader.answered
+                reader.answered = None
+                self._answered(request, response, end)
+            start = end
+        reader.feed = self._step if self._pairing.special else reader.parser.feed_data
+
+    def _answered(self, request: Request, response: Response, end: int) -> None:
+        reader = self._responses
+        accepted = request.method == "CONNECT" and 200 <= response.status < 300
+        if (accepted or request.method == "HEAD") and reader.head is not None:
+            # RFC 9112, 6.3: whatever its header says, it has no body.
+            reader.restart()
+            reader.head = response
+            reader.on_message_complete()
+        if accepted:
+            raise httptools.HttpParserUpgrade(end)
+        if request is self._pairing.upgrading or request.method == "CONNECT":
+            self._release_requests()
+
+    def _hold(self, data: bytes) -> None:
+        self._requests.first_ns = NEVER_NS
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _HELD_LIMIT_BYTES:
+            self._give_back(self._asking, self._requests.now_ns)
+
+    # Switching protocols.
+
+    @property
+    def _asking(self) -> int:
+        return self._readers.index(self._requests)
+
+    def _upgrade(self, direction: int, ts_ns: int, rest: bytes) -> None:
+        if direction != self._asking:
+            self._switch(direction, ts_ns, rest)
+            return
+        request = self._pairing.pending[-1]
+        if request.method != "CONNECT":
+            self._pairing.upgrading = request
+            self._pairing.add_special()
+            length = content_length(request)
+            if is_chunked(request) or length:
+                self._requests.resume(request, length=length)
+                if rest:
+                    self.receive(direction, ts_ns, rest)
+                return
+        self._holding = True
+        self._requests.feed = self._hold
+        if rest:
+            self._hold(rest)
+
+    def _release_requests(self) -> None:
+        """It stays HTTP: what was held is requests."""
+        self._pairing.upgrading = None
+        if self._holding:
+            self._holding = False
+            held = self._take_held()
+            self._requests.restart()
+            if held:
+                self.receive(self._asking, self._responses.now_ns, held)
+
+    def _switch(self, direction: int, ts_ns: int, rest: bytes) -> None:
+        """What follows in both directions is another protocol."""
+        asking, held = self._asking, self._take_held()
+        self._leave(ts_ns)
+        self._outlet.become(None)
+        if rest:
+            self._outlet.receive(direction, ts_ns, rest)
+        if held:
+            self._outlet.receive(asking, ts_ns, held)
+
+    # Ends.
+
+    def _malformed(self, direction: int, ts_ns: int, data: bytes, *, between: bool) -> None:
+        reader = self._readers[direction]
+        reader.forget_head()
+        rest = reader.take_unfinished() + (reader.data or self._behind_messages(reader, data, between=between))
+        self._leave(ts_ns)
+        self._outlet.unclaimed(direction, ts_ns, rest)
+        self._outlet.become(None)
+
+    def _behind_messages(self, reader: RequestReader | ResponseReader, data: bytes, *, between: bool) -> bytes:
+        """The part of a record that follows its last complete message; all of it when that cannot be told."""
+        return data[end_of_messages(type(reader.parser), data) :] if between else data
+
+    def _leave(self, ts_ns: int) -> None:
+        """Emits everything there is, complete or not."""
+        self._responses.incomplete(0)
+        self._requests.incomplete(0)
+        self._pairing.emit_early()
+        self._pairing.unanswered()
+        for direction in (READ, WRITE):
+            self._give_back(direction, ts_ns)
+        self._requests.detach()
+        self._responses.detach()
+
+    def _give_back(self, direction: int, ts_ns: int) -> None:
+        reader = self._readers[direction]
+        data = reader.take_unfinished()
+        if reader is self._requests:
+            data += self._take_held()
+        self._outlet.unclaimed(direction, ts_ns, data)
+
+    def _take_held(self) -> bytes:
+        held = b"".join(self._held)
+        self._held = []
+        self._held_bytes = 0
+        return held
+
+
+HTTP1 = ProtocolEntry(name="http1", fit=fit, create=Http1)

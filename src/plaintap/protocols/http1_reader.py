@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One direction of an HTTP/1 connection: bytes to requests or responses, by httptools.
+
+The common path is `feed`, bound to httptools itself, and five short callbacks; everything else (heads cut by a record,
+gaps, bodies resumed, malformed input) is off that path. Which response answers which request is http1_pairing.py's,
+what a connection does between messages http1.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import httptools
+
+from plaintap.messages import HttpHead
+from plaintap.protocols.http1_start import content_length, is_chunked, lasts_until_close, values
+
+HEAD_LIMIT_BYTES = 1 << 20
+"""A head longer than this is malformed to us."""
+
+NEVER_NS = 0
+_ANY_LENGTH = 1 << 62
+
+HttpError = httptools.HttpParserError
+Httptools = httptools.HttpRequestParser | httptools.HttpResponseParser
+Head = TypeVar("Head", bound=HttpHead)
+
+
+def lenient(parser: Httptools) -> Httptools:
+    """What a strict server must refuse, an onlooker still wants to see."""
+    parser.set_dangerous_leniencies(
+        lenient_headers=True,
+        lenient_chunked_length=True,
+        lenient_keep_alive=True,
+        lenient_transfer_encoding=True,
+        lenient_version=True,
+        lenient_optional_lf_after_cr=True,
+        lenient_optional_cr_before_lf=True,
+        lenient_spaces_after_chunk_size=True,
+    )
+    return parser
+
+
+class Reader(Generic[Head]):
+    """Base of the two kinds; `on_*` are httptools' callbacks, looked up once when a parser is made.
+
+    A message is in progress while `first_ns` is set; its head is complete once `head` is set.
+    """
+
+    __slots__ = (
+        "_keep_bytes",
+        "_resuming",
+        "_unfinished",
+        "_unfinished_bytes",
+        "body_limit",
+        "data",
+        "feed",
+        "first_ns",
+        "head",
+        "headers",
+        "now_ns",
+        "on_body",
+        "on_header",
+        "parser",
+        "seeking",
+    )
+
+    RESUME_LENGTH: bytes
+    RESUME_CHUNKS: bytes
+
+    def __init__(self, *, body_limit: int) -> None:
+        headers: list[tuple[bytes, bytes]] = []
+        append = headers.append
+
+        def on_header(name: bytes, value: bytes) -> None:
+            append((name, value))
+
+        self.headers = headers
+        self.on_header = on_header
+        self.on_body = self._keep_body if body_limit else self._count_body
+        self.body_limit = body_limit
+        self.data = b""
+        """The record being parsed, from where its message begins; empty once a message of it has ended."""
+        self.now_ns = NEVER_NS
+        self.first_ns = NEVER_NS
+        self.head: Head | None = None
+        self.seeking = False
+        self._keep_bytes = 0
+        self._resuming = False
+        self._unfinished: list[bytes] = []
+        self._unfinished_bytes = 0
+        self.feed: Callable[[bytes], None]
+        self.parser: Httptools
+        self.restart()
+
+    # Callbacks.
+
+    def on_headers_complete(self) -> None:
+        raise NotImplementedError
+
+    def on_message_complete(self) -> None:
+        raise NotImplementedError
+
+    def _count_body(self, data: bytes) -> None:
+        self.head.body_bytes += len(data)  # type: ignore[union-attr] # a body follows a head
+
+    def _keep_body(self, data: bytes) -> None:
+        head = self.head
+        assert head is not None
+        size = len(data)
+        head.body_bytes += size
+        keep = self._keep_bytes
+        if keep > 0:
+            head.body.append(data if size <= keep else data[:keep])
+            self._keep_bytes = keep - size
+
+    def begin(self, head: Head) -> None:
+        """Off the common path: what a head leaves to be set up."""
+        self._keep_bytes = self.body_limit
+        if self._unfinished:
+            self._unfinished = []
+            self._unfinished_bytes = 0
+
+    def add_trailers(self, head: Head) -> None:
+        """RFC 9112, 7.1.2: fields behind the last chunk."""
+        head.headers += self.headers
+        self.headers.clear()
+
+    # Around the callbacks.
+
+    def new_parser(self) -> Httptools:
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """The next byte begins a message."""
+        self.parser = parser = lenient(self.new_parser())
+        self.headers.clear()
+        self.head = None
+        self.first_ns = NEVER_NS
+        self.seeking = False
+        self.feed = parser.feed_data
+
+    def keep_unfinished(self, data: bytes) -> None:
+        """The record ended in the middle of a head: should it prove to be none, its bytes are not lost."""
+        if self._unfinished_bytes + len(data) > HEAD_LIMIT_BYTES:
+            raise HttpError("head too long")
+        self._unfinished.append(data)
+        self._unfinished_bytes += len(data)
+
+    def take_unfinished(self) -> bytes:
+        """The bytes of a head that is not complete: nothing was made of them."""
+        data = b"".join(self._unfinished)
+        self._unfinished = []
+        self._unfinished_bytes = 0
+        return data
+
+    def forget_head(self) -> None:
+        """Nothing is to be made of a head that is not complete."""
+        raise NotImplementedError
+
+    def incomplete(self, missing_bytes: int) -> None:
+        """The message in progress will not be completed; what is known of it is not lost."""
+        raise NotImplementedError
+
+    def resume(self, head: Head, *, length: int | None = None) -> None:
+        """The next byte is the first of `length` body bytes of a message whose head is known; None for chunks."""
+        first_ns = head.first_ns
+        keep_bytes = self._keep_bytes
+        self.restart()
+        self._resuming = True
+        self.parser.feed_data(self.RESUME_CHUNKS if length is None else self.RESUME_LENGTH % length)
+        self._resuming = False
+        self._keep_bytes = keep_bytes
+        self.headers.clear()
+        self.head = head
+        self.first_ns = first_ns
+        head.complete = False
+
+    def gap(self, ts_ns: int, missing_bytes: int) -> bool:
+        """True when the direction is still in step: the gap lies in a body whose end is known."""
+        head = self.head
+        if head is None or is_chunked(head):
+            return False
+        length = content_length(head)
+        left = _ANY_LENGTH if lasts_until_close(head) else max(0, (length or 0) - head.body_bytes)
+        inside = min(missing_bytes, left)
+        self.now_ns = head.last_ns = ts_ns
+        head.missing_bytes += inside
+        head.body_bytes += inside
+        if values(head, b"content-encoding"):
+            self._keep_bytes = 0  # a decoder has no use for what follows a hole
+        if left == _ANY_LENGTH:
+            return True
+        if missing_bytes < left:
+            self.resume(head, length=left - inside)
+            return True
+        self.restart()
+        self.head = head
+        self.on_message_complete()
+        return missing_bytes == left
+
+    def detach(self) -> None:
+        """httptools holds bound methods of this, and this holds it: let go, so that no collector is needed."""
+        del self.parser, self.feed, self.on_body, self.on_header

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How HTTP/1 messages start and how their bodies are framed: prefix tests and header look-ups, no parsing."""
+
+from __future__ import annotations
+
+import re
+
+from plaintap.messages import HttpHead, Request
+from plaintap.protocols.base import Fit
+
+# What llhttp knows, without RTSP, and without PRI, which is how HTTP/2 introduces itself.
+METHODS = (
+    b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY "
+    b"OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK "
+    b"UNLOCK UNSUBSCRIBE"
+).split()
+PLAIN_METHODS = {method: method.decode() for method in METHODS if method not in (b"HEAD", b"CONNECT")}
+"""All but those whose response is framed by the request: RFC 9112, 6.3."""
+
+# RFC 9112, 3.2: origin form, absolute form, asterisk form; CONNECT's authority form.
+REQUEST_START = re.compile(rb"(?:\r\n)*(?:(?:%b) (?:/|\*|https?://)|CONNECT [^ /]+:)" % b"|".join(METHODS))
+RESPONSE_START = re.compile(rb"(?:\r\n)*HTTP/1\.[01] \d")
+
+_PREFIXES = (*(method + b" /" for method in METHODS), b"HTTP/1.1 2", b"HTTP/1.0 2")
+_LONGEST_MAYBE = max(len(method) for method in METHODS) + len(b" https://")
+_MAYBE = re.compile(
+    rb"(?:(?:%b) (?:h|ht|htt|http|https|https?:/?)?|CONNECT [^ /:]{0,253})\Z|HTTP/1?\.?[01]? ?\Z" % b"|".join(METHODS)
+)
+
+
+def fit(_direction: int, head: bytes) -> Fit:
+    """A request line or a status line; that is enough, since a wrong guess is given back as raw bytes."""
+    if REQUEST_START.match(head) or RESPONSE_START.match(head):
+        return Fit.YES
+    if any(prefix.startswith(head) for prefix in _PREFIXES) or _MAYBE.match(head):
+        return Fit.MAYBE if head else Fit.NO
+    return Fit.NO
+
+
+def values(head: HttpHead, lower_name: bytes) -> bytes:
+    """All values of a header joined by commas, in lower case."""
+    return b",".join(value for name, value in head.headers if name.lower() == lower_name).strip().lower()
+
+
+def is_chunked(head: HttpHead) -> bool:
+    """RFC 9112, 6.1: chunked is the last transfer coding or the body lasts until the end of the connection."""
+    return values(head, b"transfer-encoding").endswith(b"chunked")
+
+
+def content_length(head: HttpHead) -> int | None:
+    """None when the length is not told, or told in a way nobody can act on."""
+    text = values(head, b"content-length").split(b",")[-1].strip()
+    return int(text) if text.isdigit() and len(text) < 20 and not values(head, b"transfer-encoding") else None
+
+
+def lasts_until_close(head: HttpHead) -> bool:
+    """For a response that may have a body."""
+    return not isinstance(head, Request) and not is_chunked(head) and content_length(head) is None

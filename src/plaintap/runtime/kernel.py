@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs of one family in the kernel: loaded, filtered, linked, drained, counted, closed.
+
+It knows nothing of TLS libraries: what to probe comes from the modules as offsets and cookies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from plaintap import _native
+from plaintap.errors import TargetError, UsageError
+from plaintap.events import SESSION_END, WIRE_VERSION, Kind
+from plaintap.runtime.counters import read_counters
+from plaintap.runtime.kernel_config import Filters, pack_config
+from plaintap.runtime.privileges import refused
+
+FORCE = "PLAINTAP_FORCE"
+"""Environment variable for tests: `nomulti` walks the path of kernels without uprobe_multi."""
+UPROBE_MULTI = 48  # BPF_TRACE_UPROBE_MULTI, include/uapi/linux/bpf.h
+PROBE_PROGRAMS = ("pt_call_enter", "pt_call_return", "pt_session_free")
+TRACEPOINTS = {
+    "pt_process_exit": "sched_process_exit",
+    "pt_socket_send": "sock_send_length",
+    "pt_socket_receive": "sock_recv_length",
+}
+FOLLOW_TRACEPOINTS = {
+    "pt_follow_fork": "sched_process_fork",
+    "pt_hold_exec": "sched_process_exec",
+    "pt_hold_mapping": "sys_exit",
+}
+CLOSERS = 64
+SOCKET_PROGRAMS = ("pt_socket_send", "pt_socket_receive")
+PID = struct.Struct("<I")
+FILE_ID = struct.Struct("<QII")
+SESSION_KEY_SIZE = 16
+SESSION_SIZE = 128
+SESSION_HEAD = struct.Struct("<QQQ")  # struct session: id, offset[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One instruction of a file, the program to run there and the cookie it gets."""
+
+    program: str
+    offset: int
+    cookie: int
+    returns: bool = False
+
+
+class Kernel:
+    """One family's programs; everything hangs on file descriptors and goes with the process."""
+
+    def __init__(self, family: str, filters: Filters, *, ring_bytes: int) -> None:
+        """Loads the programs. Raises PrivilegeError, KernelError, UsageError (cgroup path)."""
+        self.filters = filters
+        self.addresses = True
+        """False where the kernel has no way to tell which socket a call used."""
+        self._links: list[int] = []
+        self._multi = "nomulti" not in os.environ.get(FORCE, "").split(",")
+        self._family = family
+        self._ring_bytes = ring_bytes
+        self._object = self._load()
+        if self._multi and not self._can_link_multi():
+            self._multi = False
+            self._object.close()
+            self._object = self._load()
+        try:
+            self._set_filters()
+            self.ring = _native.Ring(self._object.map_fd("pt_ring"), ring_bytes)
+            self._link_tracepoints()
+        except BaseException:
+            self._object.close()
+            raise
+
+    def _load(self) -> _native.Object:
+        image = resources.files("plaintap").joinpath(f"bpf/{self._family}.core.bpf.o").read_bytes()
+        config = pack_config(self.filters, self_tgid=os.getpid(), ring_bytes=self._ring_bytes)
+        try:
+            programs = _native.Object(image, self._family)
+            programs.set_initial(".rodata.config", config)
+            programs.set_max_entries("pt_ring", self._ring_bytes)
+            for name in FOLLOW_TRACEPOINTS:
+                programs.set_autoload(name, self.filters.follow)
+            if self._multi:
+                for name in PROBE_PROGRAMS:
+                    programs.set_attach_type(name, UPROBE_MULTI)
+            programs.load()
+        except _native.NativeError as error:
+            raise refused(error, "load the programs") from error
+        return programs
+
+    def _can_link_multi(self) -> bool:
+        """By doing it: kernels before 6.6 load the programs all the same."""
+        program = self._object.program_fd("pt_session_free")
+        try:
+            link = _native.link_uprobe_multi(program, "/proc/self/exe", [0], [0], pid=os.getpid())
+        except _native.NativeError as error:
+            return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}
+        os.close(link)
+        return True
+
+    def _set_filters(self) -> None:
+        for pid in self.filters.pids:
+            self.add_pid(pid)
+        if self.filters.cgroup_path is None:
+            return
+        try:
+            fd = os.open(self.filters.cgroup_path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise UsageError(
+                f"cannot open cgroup {self.filters.cgroup_path}: {error.strerror}", hint=_CGROUP_HINT
+            ) from error
+        try:
+            _native.map_update(self._object.map_fd("pt_cgroups"), PID.pack(0), PID.pack(fd))
+        except _native.NativeError as error:
+            raise UsageError(
+                f"{self.filters.cgroup_path} is no directory of a cgroup v2 hierarchy", hint=_CGROUP_HINT
+            ) from error
+        finally:
+            os.close(fd)
+
+    def _link_tracepoints(self) -> None:
+        wanted = dict(TRACEPOINTS)
+        if self.filters.follow:
+            wanted.update(FOLLOW_TRACEPOINTS)
+        for program, tracepoint in wanted.items():
+            try:
+                link = _native.link_raw_tracepoint(self._object.program_fd(program), tracepoint)
+            except _native.NativeError as error:
+                if program in SOCKET_PROGRAMS and error.errno == errno.ENOENT:
+                    self.addresses = False  # before Linux 6.3
+                    continue
+                raise refused(error, f"use the tracepoint {tracepoint}") from error
+            self._links.append(link)
+
+    def add_pid(self, pid: int) -> None:
+        """Captures this process too, and with `follow` its descendants."""
+        _native.map_update(self._object.map_fd("pt_pids"), PID.pack(pid), PID.pack(1))
+
+    def looked_at(self, device: tuple[int, int], inode: int) -> None:
+        """A followed process that maps this file is not stopped."""
+        key = FILE_ID.pack(inode, device[0] << 20 | device[1], 0)
+        _native.map_update(self._object.map_fd("pt_looked"), key, PID.pack(1))
+
+    def attach(self, fd: int, probes: Sequence[Probe], *, pids: Sequence[int] = ()) -> None:
+        """Links every probe in the open file, for all processes or only for some.
+
+        Raises TargetError when the kernel refuses the file, KernelError otherwise.
+        """
+        path = f"/proc/self/fd/{fd}"
+        made: list[int] = []
+        try:
+            for pid in pids or (0,):
+                for program, group in _by_program(probes):
+                    made += self._link(program, path, group, pid)
+        except _native.NativeError as error:
+            _close_all(made)
+            if error.errno == errno.ESRCH:
+                raise TargetError(f"cannot attach to pid {pid}: no such process") from error
+            raise refused(error, "attach the probes") from error
+        self._links += made
+
+    def _link(self, program: str, path: str, probes: list[Probe], pid: int) -> list[int]:
+        program_fd = self._object.program_fd(program)
+        returns = probes[0].returns
+        if self._multi:
+            offsets = [probe.offset for probe in probes]
+            cookies = [probe.cookie for probe in probes]
+            return [_native.link_uprobe_multi(program_fd, path, offsets, cookies, returns=returns, pid=pid)]
+        made: list[int] = []
+        for probe in probes:
+            made += _native.link_uprobe_perf(program_fd, path, probe.offset, probe.cookie, returns=returns, pid=pid)
+        return made
+
+    def set_running(self, on: bool) -> None:
+        """Records are made from now on, or no more; those in the ring stay."""
+        _native.map_update(self._object.map_fd(".bss"), PID.pack(0), PID.pack(on))
+
+    def counters(self) -> dict[str, int]:
+        """Loss counters of the kernel side by name."""
+        totals = read_counters(self._object.map_fd("pt_counters"))
+        totals["missed_runs"] = sum(
+            _native.program_missed(self._object.program_fd(name)) for name in (*PROBE_PROGRAMS, *TRACEPOINTS)
+        )
+        return totals
+
+    def open_sessions(self, ts_ns: int) -> list[bytes]:
+        """A SESSION_END record for every session still open, so that a loss at its end shows."""
+        sessions = self._object.map_fd("pt_sessions")
+        records = []
+        for key in _native.map_keys(sessions, SESSION_KEY_SIZE):
+            value = _native.map_lookup(sessions, key, SESSION_SIZE)
+            if value:
+                head = (WIRE_VERSION, Kind.SESSION_END, 0, SESSION_END.size, ts_ns, 0, 0)
+                records.append(SESSION_END.pack(*head, *SESSION_HEAD.unpack_from(value)))
+        return records
+
+    def detach(self) -> None:
+        """Every probe goes; what is in the ring stays."""
+        self.set_running(False)
+        _close_all(self._links)
+        self._links = []
+
+    def close(self) -> None:
+        """Everything goes."""
+        self.detach()
+        self.ring.close()
+        self._object.close()
+
+
+_CGROUP_HINT = "give a directory of the cgroup v2 hierarchy, such as /sys/fs/cgroup/system.slice/nginx.service"
+
+
+def _by_program(probes: Sequence[Probe]) -> list[tuple[str, list[Probe]]]:
+    """Grouped; returns first, so that no call is entered whose return would not be seen."""
+    groups: dict[str, list[Probe]] = {}
+    for probe in sorted(probes, key=lambda probe: not probe.returns):
+        groups.setdefault(probe.program, []).append(probe)
+    return list(groups.items())
+
+
+def _close_all(fds: list[int]) -> None:
+    """Closes links side by side: each waits 40 ms for the kernel's grace period."""
+    threads = [threading.Thread(target=_close, args=(fds[start::CLOSERS],)) for start in range(min(CLOSERS, len(fds)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether this process may do what the kernel side needs, and what to tell the user if not.
+
+Capability numbers: include/uapi/linux/capability.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+
+from plaintap.errors import KernelError, PrivilegeError
+
+CAP_SYS_ADMIN = 21
+NEEDED = {38: "CAP_PERFMON", 39: "CAP_BPF"}
+"""What loading the programs and making the links takes; CAP_SYS_ADMIN stands for both."""
+
+
+def effective_capabilities() -> int:
+    """The bit set CapEff of /proc/self/status."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def require_capabilities() -> None:
+    """Raises PrivilegeError naming each missing capability and the way out."""
+    held = effective_capabilities()
+    if held >> CAP_SYS_ADMIN & 1:
+        return
+    missing = [name for bit, name in sorted(NEEDED.items(), reverse=True) if not held >> bit & 1]
+    if missing:
+        has = "it has neither" if len(missing) == len(NEEDED) else f"it lacks {missing[0]}"
+        raise PrivilegeError(f"eBPF needs CAP_BPF and CAP_PERFMON, and {has}", hint=sudo_hint())
+
+
+def sudo_hint() -> str:
+    """The same command line with sudo in front."""
+    import shlex  # noqa: PLC0415 - only on the way to an error
+
+    words = ["plaintap", *sys.argv[1:]]
+    return f"run it as root: sudo {shlex.join(words)}"
+
+
+def refused(error: OSError, doing: str) -> PrivilegeError | KernelError:
+    """What a failed system call of the native extension means to the user."""
+    log = telling_lines(getattr(error, "log", ""))
+    if error.errno in {errno.EPERM, errno.EACCES} and not log:
+        return PrivilegeError(f"the kernel refused to {doing}: {error.strerror}", hint=sudo_hint())
+    return KernelError(f"the kernel refused to {doing}: {error.strerror}{log}", hint=_KERNEL_HINT)
+
+
+_KERNEL_HINT = "plaintap needs Linux 5.15 or newer with BTF (/sys/kernel/btf/vmlinux)"
+
+
+def telling_lines(log: str, *, most: int = 12) -> str:
+    """The end of a verifier's or libbpf's log, and how many lines were left out."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    left_out = len(lines) - most
+    shown = "\n  ".join(lines[-most:])
+    return "\n  " + (f"({left_out} lines left out)\n  " if left_out > 0 else "") + shown

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notices every executable file mapping of the host the moment it happens; what to do is the caller's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from plaintap import _native
+
+WAIT_MS = 100
+
+
+class Watcher:
+    """A thread over perf's MMAP2 records; every file is told once."""
+
+    def __init__(self, mapped: Callable[[int, tuple[int, int], int], bool]) -> None:
+        """Notices from now on, tells from `start` on, so that nothing falls between a scan and it.
+
+        `mapped(pid, device, inode)` returns False for a file it wants to be told of again.
+        """
+        self.lost = 0
+        """Notices the kernel dropped: a new library may have been missed."""
+        self._mapped = mapped
+        self._watch = _native.MapWatch()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begins to tell."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            mappings, lost = self._watch.wait(WAIT_MS)
+            self.lost += lost
+            for pid, major, minor, inode, _, _ in mappings:
+                if not self._mapped(pid, (major, minor), inode):
+                    self._watch.forget(major, minor, inode)
+
+    def close(self) -> None:
+        """Ends the thread; at most one wait later."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._watch.close()

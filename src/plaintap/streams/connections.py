@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All connections of a capture: from batches of records to messages, with both life cycles and every count.
+
+The socket life cycle keeps a worker until its TLS session or process has ended; the default one closes it after some
+ticks without an event and is for sessions whose end cannot be observed. Order, gaps and parsers of one connection are
+worker.py's. No clock: times are the records', and the owner ticks.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Callable
+from enum import Enum
+
+from plaintap.events import (
+    READ,
+    WRITE,
+    Fact,
+    ProcessExited,
+    Record,
+    SessionEnded,
+    SessionSeen,
+    decode_fact,
+)
+from plaintap.messages import Connection, Message, RecordSeen
+from plaintap.streams.parser import Recognise
+from plaintap.streams.worker import Losses, Worker
+
+MAX_WORKERS = 16384
+IDLE_TICKS = 10
+_EVICTED_SHARE = 16
+
+
+class LifeCycle(Enum):
+    """When a connection is over."""
+
+    SOCKET = "socket"
+    DEFAULT = "default"
+
+
+def always_socket(_connection: Connection) -> LifeCycle:
+    """The policy for libraries that say when they free a session."""
+    return LifeCycle.SOCKET
+
+
+class Connections:
+    """`emit` gets the messages of a batch when the whole batch was parsed, in order; it may raise."""
+
+    def __init__(
+        self,
+        emit: Callable[[Message], None],
+        recognise: Recognise,
+        *,
+        max_workers: int = MAX_WORKERS,
+        idle_ticks: int = IDLE_TICKS,
+        want_records: bool = False,
+        life_cycle: Callable[[Connection], LifeCycle] = always_socket,
+        on_fact: Callable[[Fact], None] | None = None,
+    ) -> None:
+        self.libraries: dict[int, str] = {}
+        """Name of a library by its number in the records; its owner fills it."""
+        self.connections = 0
+        self.processes = 0
+        self.evicted = 0
+        self.undecodable = 0
+        self._emit = emit
+        self._recognise = recognise
+        self._max_workers = max_workers
+        self._idle_ticks = idle_ticks
+        self._want_records = want_records
+        self._life_cycle = life_cycle
+        self._on_fact = on_fact
+        self._losses = Losses()
+        self._workers: dict[int, Worker] = {}
+        # Evicted or idle sessions may speak again, and their identity is told only once.
+        self._dormant: dict[int, tuple[Connection, tuple[int, int]]] = {}
+        self._sessions_of: dict[int, set[int]] = {}
+        self._living: set[int] = set()
+        self._ended_bytes = [0, 0]
+        self._ended_unattributed = 0
+        self._messages: list[Message] = []
+
+    @property
+    def gaps(self) -> int:
+        return self._losses.gaps
+
+    @property
+    def lost_bytes(self) -> int:
+        return self._losses.lost_bytes
+
+    @property
+    def duplicates(self) -> int:
+        """Records that repeated bytes already seen."""
+        return self._losses.duplicates
+
+    @property
+    def parser_failures(self) -> int:
+        """Connections shown raw because a parser raised: ours to repair."""
+        return self._losses.parser_failures
+
+    @property
+    def read_bytes(self) -> int:
+        """Plaintext bytes captured that processes received."""
+        return self._ended_bytes[READ] + sum(worker.seen_bytes(READ) for worker in self._workers.values())
+
+    @property
+    def written_bytes(self) -> int:
+        """Plaintext bytes captured that processes sent."""
+        return self._ended_bytes[WRITE] + sum(worker.seen_bytes(WRITE) for worker in self._workers.values())
+
+    @property
+    def unattributed(self) -> int:
+        """Sessions, open or ended, whose socket is not known."""
+        still = sum(worker.connection.socket is None for worker in self._workers.values())
+        return self._ended_unattributed + still
+
+    @property
+    def open(self) -> int:
+        return len(self._workers)
+
+    def feed(self, batch: list[Record]) -> None:
+        """The hot loop: what it does per record is looked up, compared and handed on, nothing else."""
+        workers = self._workers
+        want_records = self._want_records
+        try:
+            for session, direction, offset, ts_ns, data, tid in batch:
+                if not session:
+                    self._fact(direction, ts_ns, data)
+                    continue
+                try:
+                    worker = workers[session]
+                except KeyError:
+                    worker = self._unknown(session, tid, ts_ns)
+                worker.last_ns = ts_ns
+                if want_records:
+                    self._messages.append(RecordSeen(worker.connection, direction, ts_ns, offset, data, tid))
+                end = worker.end
+                if end[direction] == offset:
+                    end[direction] = offset + len(data)
+                    try:
+                        worker.receive(direction, ts_ns, data)
+                    except Exception:  # noqa: BLE001 - a parser's outer edge: what a peer sends must not end the capture
+                        worker.parser_failed()
+                else:
+                    worker.out_of_order(direction, offset, ts_ns, data)
+        finally:
+            self._hand_on()
+
+    def tick(self, now_ns: int) -> None:
+        """Once a second or so: silent connections show what is unfinished, long idle ones may end."""
+        idle = []
+        for session, worker in self._workers.items():
+            if worker.last_ns != worker.ticked_ns:
+                worker.ticked_ns = worker.last_ns
+                worker.idle_ticks = 0
+                continue
+            worker.idle_ticks += 1
+            if worker.idle_ticks == 1:
+                worker.flush(now_ns)
+            if worker.closes_when_idle and worker.idle_ticks >= self._idle_ticks:
+                idle.append(session)
+        for session in idle:
+            self._end(session, now_ns, "idle")
+        self._hand_on()
+
+    def close(self, ts_ns: int) -> None:
+        """No more records will come."""
+        for session in list(self._workers):
+            self._end(session, ts_ns, "closed")
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        messages = self._messages
+        if messages:
+            emit = self._emit
+            try:
+                for message in messages:
+                    emit(message)
+            finally:
+                messages.clear()
+
+    def _fact(self, kind: int, ts_ns: int, raw: bytes) -> None:
+        try:
+            fact = decode_fact(kind, raw)
+        except (struct.error, ValueError):
+            fact = None
+        if isinstance(fact, SessionSeen):
+            self._seen(fact)
+        elif isinstance(fact, SessionEnded):
+            self._ended(fact)
+        elif isinstance(fact, ProcessExited):
+            for session in list(self._sessions_of.get(fact.pid, ())):
+                self._end(session, ts_ns, "closed")
+            self._living.discard(fact.pid)
+        elif fact is None:
+            self.undecodable += 1
+        if fact is not None and self._on_fact:
+            self._on_fact(fact)
+
+    def _seen(self, seen: SessionSeen) -> None:
+        worker = self._workers.get(seen.session)
+        if worker is None:
+            worker = self._unknown(seen.session, seen.tid, seen.ts_ns)
+        connection = worker.connection
+        if connection.pid != seen.pid:
+            self._move(connection, seen.pid)
+        connection.uid = seen.uid
+        connection.comm = seen.comm
+        connection.ssl = seen.ssl
+        connection.library = self.libraries.get(seen.library, "")
+        if seen.socket:
+            connection.socket = seen.socket
+        worker.closes_when_idle = self._life_cycle(connection) is LifeCycle.DEFAULT
+
+    def _move(self, connection: Connection, pid: int) -> None:
+        """Its process is known now."""
+        if connection.session in (sessions := self._sessions_of.get(connection.pid, set())):
+            sessions.discard(connection.session)
+        connection.pid = pid
+        self._sessions_of.setdefault(pid, set()).add(connection.session)
+        if pid not in self._living:
+            self._living.add(pid)
+            self.processes += 1
+
+    def _unknown(self, session: int, tid: int, ts_ns: int) -> Worker:
+        """A worker for a session that has none: new, or dormant, or its identity was lost."""
+        if len(self._workers) >= self._max_workers:
+            self._evict(ts_ns)
+        known = self._dormant.pop(session, None)
+        if known is None:
+            self.connections += 1
+            known = Connection(session, 0, tid, 0, "?"), (0, 0)
+        elif known[0].socket is None:
+            self._ended_unattributed -= 1
+        connection, start = known
+        worker = Worker(
+            connection,
+            self._messages.append,
+            recognise=self._recognise,
+            losses=self._losses,
+            start=start,
+            closes_when_idle=self._life_cycle(connection) is LifeCycle.DEFAULT,
+        )
+        worker.last_ns = ts_ns
+        self._workers[session] = worker
+        if connection.pid:
+            self._sessions_of.setdefault(connection.pid, set()).add(session)
+        return worker
+
+    def _ended(self, ended: SessionEnded) -> None:
+        worker = self._workers.get(ended.session)
+        if worker is None:
+            self._dormant.pop(ended.session, None)
+            return
+        for direction, total_bytes in ((READ, ended.read_bytes), (WRITE, ended.written_bytes)):
+            if total_bytes > worker.end[direction]:
+                worker.missing(direction, ended.ts_ns, total_bytes - worker.end[direction])
+        self._end(ended.session, ended.ts_ns, "closed")
+
+    def _evict(self, ts_ns: int) -> None:
+        """Those silent for longest go, a share of all at a time since finding them looks at all."""
+        share = max(1, self._max_workers // _EVICTED_SHARE)
+        for session, _ in heapq.nsmallest(share, self._workers.items(), key=lambda item: item[1].last_ns):
+            self._end(session, ts_ns, "evicted")
+            self.evicted += 1
+
+    def _end(self, session: int, ts_ns: int, reason: str) -> None:
+        worker = self._workers.pop(session)
+        connection = worker.connection
+        worker.close(ts_ns, reason)
+        self._ended_bytes[READ] += worker.seen_bytes(READ)
+        self._ended_bytes[WRITE] += worker.seen_bytes(WRITE)
+        self._ended_unattributed += connection.socket is None
+        sessions = self._sessions_of.get(connection.pid)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del self._sessions_of[connection.pid]
+        if reason != "closed":
+            self._dormant[session] = connection, (worker.end[READ], worker.end[WRITE])
+            if len(self._dormant) > 2 * self._max_workers:
+                del self._dormant[next(iter(self._dormant))]

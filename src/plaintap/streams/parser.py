@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker asks of a protocol parser and what it offers one; no parser and no worker lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from plaintap.messages import Connection, Message
+
+
+class Parser(Protocol):
+    """Makes messages out of the two byte streams of one connection; no clock, no I/O."""
+
+    def receive(self, direction: int, ts_ns: int, data: bytes, /) -> None:
+        """The next bytes of one direction."""
+
+    def gap(self, direction: int, ts_ns: int, missing_bytes: int, /) -> None:
+        """So many bytes of one direction were lost here."""
+
+    def flush(self, ts_ns: int, /) -> None:
+        """Nothing has come for a while: emit what a person should see by now; more may follow."""
+
+    def close(self, ts_ns: int, /) -> None:
+        """Nothing more will come: emit everything, complete or not."""
+
+
+class Outlet(Protocol):
+    """A connection as its parser sees it."""
+
+    connection: Connection
+    emit: Callable[[Message], None]
+    receive: Callable[[int, int, bytes], None]
+    """`(direction, ts_ns, data)`: hands bytes up to the direction's end to whoever parses now."""
+
+    def unclaimed(self, direction: int, ts_ns: int, data: bytes, /) -> None:
+        """The last bytes of one direction (up to its current end) are not this protocol's: show them raw."""
+
+    def become(self, parser: Parser | None, /) -> None:
+        """What follows goes to another parser; to None: it is recognised afresh."""
+
+
+Recognise: TypeAlias = Callable[[int, bytes, Outlet], Parser | None]
+"""`(direction, first bytes, outlet) -> parser`, None when no protocol claims them."""
+
+
+def recognise_nothing(_direction: int, _head: bytes, _outlet: Outlet, /) -> None:
+    """The `Recognise` of one who wants bytes only."""

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which words make which call: commands, aliases, flags before and after the command, words that are none."""
+
+from __future__ import annotations
+
+import pytest
+from fake_cli import Cli
+
+from plaintap.config import CaptureConfig, CommonConfig, ReplayConfig, TlsConfig
+
+
+def tls_capture(**common: object) -> CaptureConfig:
+    return CaptureConfig(common=CommonConfig(**common), modules={"tls": TlsConfig()})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", [[], ["all"], ["tls"], ["openssl"], ["--modules", "tls"], ["all", "--modules=tls"]])
+def test_bare_all_and_tls_capture_the_host(cli: Cli, words: list[str]) -> None:
+    outcome = cli(*words)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert outcome.session.captures == [(tls_capture(), None)]
+
+
+@pytest.mark.parametrize(
+    ("words", "common"),
+    [
+        (["-d"], {"debug": True}),
+        (["--debug"], {"debug": True}),
+        (["--hex"], {"hex": True}),
+        (["--mapsize", "1024"], {"mapsize": 1024}),
+        (["-p", "611"], {"pid": (611,)}),
+        (["-p611"], {"pid": (611,)}),
+        (["--pid=611,612", "-p", "7"], {"pid": (611, 612, 7)}),
+        (["-u", "0"], {"uid": 0}),
+        (["--uid", "33"], {"uid": 33}),
+        (["--comm", "nginx"], {"comm": "nginx"}),
+        (["--cgroup_path", "/sys/fs/cgroup/a"], {"cgroup_path": "/sys/fs/cgroup/a"}),
+        (["--cgroup-path", "/sys/fs/cgroup/a"], {"cgroup_path": "/sys/fs/cgroup/a"}),
+        (["-m", "text"], {"model": ("text",)}),
+        (["--model", "text"], {"model": ("text",)}),
+        (["--format", "ecapture"], {"format": "ecapture"}),
+        (["-v"], {"verbose": 1}),
+        (["-vv"], {"verbose": 2}),
+        (["--verbose", "-v"], {"verbose": 2}),
+        (["--color", "always"], {"color": "always"}),
+        (["-t", "100"], {"body_limit": 100}),
+        (["--tsize", "100"], {"body_limit": 100}),
+        (["--body-limit", "0"], {"body_limit": 0}),
+        (["--record", "x.ptap"], {"record": "x.ptap"}),
+        (["--strict"], {"strict": True}),
+        (["--duration", "500ms"], {"duration_s": 0.5}),
+        (["--count", "2"], {"count": 2}),
+        (["--sample"], {"sample": True}),
+        (["--config", "/dev/null"], {"config": "/dev/null"}),
+        (["-dv", "--hex"], {"debug": True, "verbose": 1, "hex": True}),
+    ],
+)
+def test_each_flag_before_after_and_without_a_command(cli: Cli, words: list[str], common: dict[str, object]) -> None:
+    for arguments in (words, [*words, "tls"], ["tls", *words], ["all", *words]):
+        assert cli(*arguments).capture == tls_capture(**common), arguments
+
+
+def test_flags_on_both_sides_join(cli: Cli) -> None:
+    outcome = cli("-v", "-p", "1", "--mapsize", "16", "tls", "-v", "-p", "2", "--mapsize", "32")
+    assert outcome.capture.common == CommonConfig(verbose=2, pid=(1, 2), mapsize=32)
+
+
+def test_libssl_belongs_to_tls_and_run(cli: Cli) -> None:
+    assert cli("tls", "--libssl", "/x").capture.modules == {"tls": TlsConfig(libssl="/x")}
+    assert cli("run", "--libssl", "/x", "true").capture.modules == {"tls": TlsConfig(libssl="/x")}
+    for words in (["--libssl", "/x"], ["all", "--libssl", "/x"]):
+        assert "--libssl is no flag of `plaintap" in cli.refused(*words)
+
+
+def test_modules_belongs_to_all_and_run(cli: Cli) -> None:
+    assert cli.refused("--modules", "tls", "tls") == (
+        "plaintap: --modules is no flag of `plaintap tls`\n  hint: `plaintap tls --help` lists its flags\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["run", "--", "curl", "-v", "https://x/"], ("curl", "-v", "https://x/")),
+        (["run", "curl", "-v", "--", "x"], ("curl", "-v", "--", "x")),
+        (["run", "-v", "--", "sh", "-c", "exit 3"], ("sh", "-c", "exit 3")),
+        (["-v", "run", "--", "--odd"], ("--odd",)),
+        (["run", "--", "tls"], ("tls",)),
+    ],
+)
+def test_run_hands_the_command_over_whole(cli: Cli, words: list[str], command: tuple[str, ...]) -> None:
+    outcome = cli(*words)
+    ((config, given),) = outcome.session.captures
+    assert given == command
+    assert config.common.verbose == (1 if "-v" in words[:2] else 0)
+
+
+def test_run_exits_with_the_sessions_code(cli: Cli) -> None:
+    cli.session.code = 7
+    assert cli("run", "--", "false").code == 7
+
+
+def test_run_without_a_command_is_wrong(cli: Cli) -> None:
+    assert cli.refused("run").startswith("plaintap: `plaintap run` needs a command\n  hint: plaintap run [FLAGS] -- ")
+
+
+@pytest.mark.parametrize("words", [["-p", "1", "run", "--", "x"], ["run", "-p", "1", "--", "x"]])
+def test_run_takes_no_pid(cli: Cli, words: list[str]) -> None:
+    assert "-p is no flag of `plaintap run`" in cli.refused(*words)
+
+
+def test_run_ignores_a_pid_from_the_environment(cli: Cli) -> None:
+    cli.environ["PLAINTAP_PID"] = "1"
+    assert cli("run", "true").capture.common.pid == ()
+
+
+def test_replay(cli: Cli) -> None:
+    assert cli("replay", "a.ptap").replay == ReplayConfig(path="a.ptap")
+    common = CommonConfig(verbose=1, hex=True, format="ecapture", body_limit=9, color="never", strict=True, count=3)
+    words = "-v replay a.ptap --hex --format ecapture -t 9 --color never --strict --count 3 --realtime".split()
+    assert cli(*words).replay == ReplayConfig(path="a.ptap", common=common, realtime=True)
+    assert not cli.session.captures
+
+
+@pytest.mark.parametrize("flag", ["--record=x", "-p1", "--mapsize=1", "--sample", "--duration=1"])
+def test_replay_refuses_what_needs_a_kernel(cli: Cli, flag: str) -> None:
+    assert "is no flag of `plaintap replay`" in cli.refused(flag, "replay", "a.ptap")
+    assert "is no flag of `plaintap replay`" in cli.refused("replay", "a.ptap", flag)
+
+
+def test_replay_needs_a_file(cli: Cli) -> None:
+    assert cli.refused("replay") == (
+        "plaintap: `plaintap replay` needs FILE\n  hint: `plaintap replay --help` shows what it takes\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["tls", "port", "443"], ["all", "host", "::1"], ["-v", "openssl", "tcp"]])
+def test_filter_words_are_refused(cli: Cli, words: list[str]) -> None:
+    err = cli.refused(*words)
+    assert err.startswith("plaintap: filter words need -m pcap, which this version does not have\n  hint: ")
+
+
+def test_words_that_are_no_command(cli: Cli) -> None:
+    assert cli.refused("tlss") == "plaintap: no command tlss\n  hint: did you mean `plaintap tls`?\n"
+    assert cli.refused("-v", "relpay", "x").endswith("did you mean `plaintap replay`?\n")
+    assert "filter words need -m pcap, which this version does not have" in cli.refused("port", "443")
+    assert "the module gotls is not in this version" in cli.refused("gotls", "-e", "/x")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(cli: Cli, shell: str) -> None:
+    outcome = cli("completion", shell)
+    assert outcome.code == 0
+    assert "_PLAINTAP_COMPLETE" in outcome.out
+
+
+def test_completion_for_another_shell(cli: Cli) -> None:
+    assert cli.refused("completion", "tcsh") == "plaintap: no completion for tcsh: expected bash, zsh or fish\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("plaintap re", ["replay"]),
+        ("plaintap tls --cg", ["--cgroup_path", "--cgroup-path"]),
+        ("plaintap --format ", ["text", "ecapture", "none"]),
+        ("plaintap --color a", ["auto", "always"]),
+        ("plaintap completion ", ["bash", "zsh", "fish"]),
+    ],
+)
+def test_shells_get_answers(cli: Cli, monkeypatch: pytest.MonkeyPatch, words: str, expected: list[str]) -> None:
+    cli.environ["_PLAINTAP_COMPLETE"] = "bash_complete"
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    outcome = cli()
+    assert outcome.out.split() == [f"plain,{word}" for word in expected]
+    assert not outcome.session.captures

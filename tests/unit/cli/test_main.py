@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a call ends: exit codes, the form of errors, bugs, closed pipes, help, and what a start imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_cli import Cli
+
+from plaintap import __version__
+from plaintap.cli.docs import PAGE, configuration_page
+from plaintap.cli.root import COMMANDS, LATER_COMMANDS, LATER_FLAGS
+from plaintap.config import all_options
+from plaintap.errors import KernelError, PlaintapError, TargetError, UsageError
+
+REPOSITORY = Path(__file__).parents[3]
+HEAVY = {"capstone", "ssl", "socket", "httptools", "brotli", "zstandard", "json", "asyncio", "tomllib", "difflib"}
+
+
+def plaintap(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """The real program in a process of its own."""
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "PLAINTAP_CONFIG": "/dev/null"}
+    command = [sys.executable, "-m", "plaintap", *arguments]
+    return subprocess.run(command, env=environ, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("code", [0, 1, 130])
+def test_the_sessions_exit_code_is_ours(cli: Cli, code: int) -> None:
+    cli.session.code = code
+    assert cli().code == code
+    assert cli("replay", "x").code == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (TargetError("no such process", hint="look again"), 1, "plaintap: no such process\n  hint: look again\n"),
+        (KernelError("refused"), 1, "plaintap: refused\n"),
+        (UsageError("wrong"), 2, "plaintap: wrong\n"),
+        (PlaintapError("odd name \x1b[31m\n"), 1, "plaintap: odd name \\x1b[31m\\n\n"),
+        (KeyboardInterrupt(), 130, "plaintap: interrupted\n"),
+    ],
+)
+def test_errors_are_one_line_and_the_way_out(cli: Cli, error: BaseException, code: int, text: str) -> None:
+    cli.session.error = error
+    outcome = cli()
+    assert (outcome.code, outcome.out, outcome.err) == (code, "", text)
+
+
+def test_a_bug_is_called_one(cli: Cli) -> None:
+    cli.session.error = ZeroDivisionError("by zero")
+    outcome = cli()
+    assert outcome.code == 1
+    assert outcome.err == (
+        "plaintap: this is a bug in plaintap: ZeroDivisionError: by zero\n"
+        "  hint: the same command with -d shows where it happened\n"
+    )
+
+
+@pytest.mark.parametrize(("words", "variable"), [(["-d"], ""), (["tls", "-vd"], ""), ([], "1")])
+def test_a_bug_shows_its_traceback_with_debug(cli: Cli, words: list[str], variable: str) -> None:
+    cli.environ["PLAINTAP_DEBUG"] = variable
+    cli.session.error = ZeroDivisionError("by zero")
+    err = cli(*words).err
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.endswith("plaintap: this is a bug in plaintap: ZeroDivisionError: by zero\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--mapsize"], "--mapsize requires an argument"),
+        (["tls", "--hex=1"], "--hex does not take a value"),
+        (["tls", "--mapsize", "0"], "--mapsize: expected a size in KB per CPU from 1 to 1048576, got '0'"),
+        (["-p", "x", "tls"], "-p: expected process ids, whole numbers from 1, got 'x'"),
+        (["--pid=x"], "--pid: expected process ids, whole numbers from 1, got 'x'"),
+        (["-tx"], "-t: expected a number of bytes from 0, got 'x'"),
+        (["--tsize", "x"], "--tsize: expected a number of bytes from 0, got 'x'"),
+        (["-m", "keylog"], "-m: keylog is not available in this version, only text is"),
+        (["tls", "--model", "pcap"], "--model: pcap is not available in this version, only text is"),
+        (["completion", "bash", "zsh"], "got unexpected extra argument (zsh)"),
+        (["run", "--pod", "--", "x"], "no flag --pod"),
+    ],
+)
+def test_wrong_use_names_what_was_typed(cli: Cli, words: list[str], message: str) -> None:
+    assert cli.refused(*words).startswith(f"plaintap: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--mapsze", "1"], "did you mean --mapsize?"),
+        (["tls", "--libsll", "x"], "did you mean --libssl?"),
+        (["tls", "--colour", "x"], "did you mean --color?"),
+        (["--realtime"], "--realtime belongs to `plaintap replay`"),
+        (["tls", "--modules", "tls"], "--modules belongs to `plaintap all` and `plaintap run`"),
+        (["tls", "-Z"], "`plaintap tls --help` lists the flags"),
+        (["tls", "-w", "x.pcapng"], "`plaintap tls --help` lists the flags"),
+    ],
+)
+def test_unknown_flags_have_a_hint(cli: Cli, words: list[str], hint: str) -> None:
+    assert cli.refused(*words).endswith(f"  hint: {hint}\n")
+
+
+def test_flags_of_later_versions_are_known_as_such(cli: Cli) -> None:
+    assert cli.refused("tls", "-w", "x").startswith("plaintap: -w is not in this version: capturing packets\n")
+    assert cli.refused("--listen", "x").startswith("plaintap: --listen is not in this version: ")
+
+
+def test_what_is_there_is_not_listed_as_missing() -> None:
+    assert not LATER_FLAGS.keys() & {name for option in all_options() for name in option.flag.names}
+    assert not LATER_COMMANDS & {name for command in COMMANDS for name in (command.name, *command.aliases)}
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").out == f"plaintap {__version__}\n"
+    assert cli("-V", "tls").out == f"plaintap {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_help_lists_every_command(cli: Cli, words: list[str]) -> None:
+    outcome = cli(*words)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith("usage: plaintap [FLAGS]\n")
+    for command in COMMANDS:
+        assert f"\n  {command.name} " in outcome.out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_commands_help_has_examples_and_its_flags(cli: Cli, command: object) -> None:
+    name = str(command.name)  # type: ignore[attr-defined]
+    outcome = cli(name, "--help")
+    assert outcome.out.startswith(f"usage: plaintap {name} ")
+    assert f"\nexamples:\n  plaintap {name} " in outcome.out
+    for parameter in command.params:  # type: ignore[attr-defined]
+        if getattr(parameter, "option", None):
+            assert f"{parameter.opts[-1]}" in outcome.out
+    assert cli("help", name).out == outcome.out
+
+
+def test_the_examples_of_the_help_are_right(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = [words for command in COMMANDS for words, _ in command.examples]
+    for words in examples:
+        if words.startswith(("completion", "help")):
+            continue
+        outcome = cli(*words.replace("www-data", "0").split())
+        assert (outcome.code, outcome.err) == (0, ""), words
+
+
+def test_alias_has_the_help_of_its_command(cli: Cli) -> None:
+    assert "\n  tls " in cli("--help").out
+    assert cli("openssl", "--help").out == cli("tls", "--help").out
+
+
+def test_the_configuration_page_is_current() -> None:
+    page = REPOSITORY / "docs" / PAGE
+    assert page.read_text() == configuration_page(), "run `make docs`"
+
+
+def test_help_imports_nothing_slow() -> None:
+    script = "import sys\nfrom plaintap.cli.main import main\nmain(['--help'])\nprint(*sys.modules, file=sys.stderr)"
+    environ = {"PYTHONPATH": str(REPOSITORY / "src"), "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, text=True, capture_output=True, check=True)
+    assert done.stdout.startswith("usage: plaintap")
+    imported = set(done.stderr.split())
+    assert "plaintap.cli.main" in imported
+    assert not imported & HEAVY
+    stages = {"plaintap.session", "plaintap.runtime", "plaintap.modules", "plaintap.targets", "plaintap._native"}
+    assert not imported & {*stages, "plaintap.protocols", "plaintap.streams", "plaintap.events"}
+
+
+def test_as_a_program() -> None:
+    done = plaintap("--version", capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"plaintap {__version__}\n", "")
+    done = plaintap("--mapsze", "1", capture_output=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "plaintap: no flag --mapsze\n  hint: did you mean --mapsize?\n"
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = plaintap("--help", stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_is_named() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = plaintap("--help", stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, "plaintap: cannot write: no space left on device\n")
+
+
+def test_a_closed_standard_output_is_no_error() -> None:
+    command = f"exec {sys.executable} -m plaintap --help >&-"
+    environ = {"PYTHONPATH": str(REPOSITORY / "src"), "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", command], env=environ, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_closed_standard_error_puts_nothing_on_standard_output() -> None:
+    command = f"exec {sys.executable} -m plaintap --mapsze 1 2>&-"
+    environ = {"PYTHONPATH": str(REPOSITORY / "src"), "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", command], env=environ, stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")

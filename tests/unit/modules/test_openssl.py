@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan for an OpenSSL-family file: each way compilers and versions lay out the functions, in small.
+
+The code is what GCC makes of OpenSSL 1.1.1, 3.0 and 3.3 in distributions, wheels and Node, shortened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from elf_image import ENDBR64, PUSH_RBP, RET, TEXT_OFFSET, TEXT_VADDR, ElfImage, Piece
+
+from plaintap.modules.openssl import CallPoint, NotHookable, ProbePlan, plan
+from plaintap.targets.elf import ElfFile
+
+SUB_8, ADD_8 = b"\x48\x83\xec\x08", b"\x48\x83\xc4\x08"
+SUB_24, ADD_24 = b"\x48\x83\xec\x18", b"\x48\x83\xc4\x18"
+IF_NEGATIVE = b"\x85\xd2\x78"  # test edx, edx; js
+LENGTH = b"\x48\x63\xd2"  # movsxd rdx, edx
+METHOD_CALL = b"\xff\x50\x38"  # call [rax+0x38]
+FREE = [b"\x48\x85\xff", b"\x74\x01", PUSH_RBP, RET]
+VERSION = b"OpenSSL 3.0.16 11 Feb 2025\0"
+
+
+def plain(internal: int, error: int, *, flags: bool = False, entry: bytes = b"") -> list[Piece]:
+    """`SSL_read(s, buf, num)`: a local receives the count, a negative length is an error."""
+    done = b"\x31\xc9" + LENGTH + b"\x49\x89\xe0" if flags else b"\x48\x89\xe1" + LENGTH
+    skipped = len(done) + 5 + len(ADD_24) + len(RET)
+    return [entry, SUB_24, IF_NEGATIVE + bytes([skipped]), done, ("call", internal), ADD_24, RET, ("call", error), RET]
+
+
+def extended(internal: int, *, entry: bytes = b"") -> list[Piece]:
+    return [entry, SUB_8, ("call", internal), ADD_8, RET]
+
+
+def inlined() -> list[Piece]:
+    return [PUSH_RBP, b"\x48\x89\xe5", METHOD_CALL, b"\x5d", RET]
+
+
+def plan_of(tmp_path: Path, image: ElfImage, name: str = "libssl.so.3") -> ProbePlan:
+    path = image.write(tmp_path / name)
+    with ElfFile(path) as elf:
+        found = plan(elf, path)
+    assert found is not None
+    return found
+
+
+def offset(vaddr: int) -> int:
+    return vaddr - TEXT_VADDR + TEXT_OFFSET
+
+
+def points(calls: Sequence[CallPoint]) -> list[tuple[str, int, bool, int]]:
+    assert all(call.entry_offset == call.return_offset for call in calls)
+    return [(call.function, call.entry_offset, call.write, call.done_argument) for call in calls]
+
+
+def shared_30(*, entry: bytes = b"") -> tuple[ElfImage, int, int]:
+    """As Debian builds 3.0: internal functions without symbols, error functions imported."""
+    image = ElfImage(rodata=VERSION)
+    error = image.add_import("ERR_new")
+    read = image.add("", [entry, PUSH_RBP, METHOD_CALL, RET])
+    write = image.add("", [entry, PUSH_RBP, METHOD_CALL, RET])
+    image.add("SSL_read", plain(read, error, entry=entry))
+    image.add("SSL_read_ex", extended(read, entry=entry))
+    image.add("SSL_write", plain(write, error, entry=entry))
+    image.add("SSL_write_ex", extended(write, entry=entry))
+    image.add("SSL_free", FREE)
+    return image, read, write
+
+
+def test_function_behind(tmp_path: Path) -> None:
+    image, read, write = shared_30()
+    found = plan_of(tmp_path, image)
+    assert (found.name, found.version) == ("libssl 3.0.16", "3.0.16")
+    assert points(found.calls) == [
+        ("ssl_read_internal", offset(read), False, 4),
+        ("ssl_write_internal", offset(write), True, 4),
+    ]
+    assert found.calls[0].why == (
+        f"ssl_read_internal at {read:#x}, called by SSL_read and SSL_read_ex; "
+        "push at the entry, which the kernel emulates"
+    )
+    (free,) = found.frees
+    assert (free.offset % 16, free.why) == (3, "je 3 bytes in, which the kernel emulates")
+
+
+@pytest.mark.parametrize("fields", [{"full_table": True}, {"sections": False}])
+def test_function_behind_in_other_tables(tmp_path: Path, fields: dict[str, bool]) -> None:
+    image, read, write = shared_30()
+    for name, value in fields.items():
+        setattr(image, name, value)
+    assert [call[1] for call in points(plan_of(tmp_path, image).calls)] == [offset(read), offset(write)]
+
+
+def test_behind_endbr64(tmp_path: Path) -> None:
+    image, read, write = shared_30(entry=ENDBR64)
+    assert [call[1] for call in points(plan_of(tmp_path, image).calls)] == [offset(read) + 4, offset(write) + 4]
+
+
+@pytest.mark.parametrize("imported", [True, False], ids=["through the linkage table", "directly"])
+def test_flags_since_33(tmp_path: Path, imported: bool) -> None:
+    """SSL_write_ex jumps to SSL_write_ex2; the count's address is the internal function's fifth argument."""
+    image = ElfImage(rodata=VERSION)
+    error = image.add_import("ERR_new")
+    write = image.add("", [PUSH_RBP, METHOD_CALL, RET])
+    image.add("SSL_write", plain(write, error, flags=True))
+    extended_2 = image.add("SSL_write_ex2", extended(write))
+    target = image.add_import("SSL_write_ex2") if imported else extended_2
+    image.add("SSL_write_ex", [b"\x49\x89\xc8", b"\x31\xc9", ("jmp", target)])
+    assert points(plan_of(tmp_path, image).calls) == [("ssl_write_internal", offset(write), True, 5)]
+
+
+def test_static_error_function_is_not_taken_for_it(tmp_path: Path) -> None:
+    """Linked statically, error functions are direct calls too, made with the arguments still in place."""
+    image = ElfImage(rodata=VERSION, full_table=True)
+    error = image.add("ERR_new", [PUSH_RBP, RET])
+    read = image.add("", [PUSH_RBP, METHOD_CALL, RET])
+    image.add("SSL_read", plain(read, error))
+    image.add("SSL_read_ex", extended(read))
+    found = plan_of(tmp_path, image, "_rust.abi3.so")
+    assert found.name == "_rust.abi3.so: OpenSSL 3.0.16"
+    assert points(found.calls) == [("ssl_read_internal", offset(read), False, 4)]
+
+
+def test_inlined(tmp_path: Path) -> None:
+    """As in Node: the internal functions are inlined, have names, and are used by libssl's BIO."""
+    image = ElfImage(rodata=VERSION, kind=2)
+    error = image.add("ERR_new", [PUSH_RBP, RET])
+    places = {
+        name: image.add(name, [*inlined(), ("call", error), RET])
+        for name in ("ssl_read_internal", "SSL_read", "SSL_read_ex", "ssl_write_internal", "SSL_write", "SSL_write_ex")
+    }
+    image.add("SSL_read_early_data", [PUSH_RBP, ("call", places["ssl_read_internal"]), RET])
+    early = image.add("SSL_write_early_data", [PUSH_RBP, METHOD_CALL, ("call", places["ssl_write_internal"]), RET])
+    found = plan_of(tmp_path, image, "node")
+    assert found.name == "node: OpenSSL 3.0.16"
+    assert points(found.calls) == [
+        ("ssl_read_internal", offset(places["ssl_read_internal"]), False, 4),
+        ("SSL_read", offset(places["SSL_read"]), False, 0),
+        ("SSL_read_ex", offset(places["SSL_read_ex"]), False, 4),
+        ("ssl_write_internal", offset(places["ssl_write_internal"]), True, 4),
+        ("SSL_write", offset(places["SSL_write"]), True, 0),
+        ("SSL_write_ex", offset(places["SSL_write_ex"]), True, 4),
+        ("SSL_write_early_data", offset(early), True, 4),
+    ]
+
+
+def test_inlined_since_33(tmp_path: Path) -> None:
+    image = ElfImage(rodata=VERSION)
+    for name in ("SSL_read_ex", "SSL_write", "SSL_write_ex", "SSL_write_ex2", "ssl_write_internal"):
+        image.add(name, inlined())
+    done = {call.function: call.done_argument for call in plan_of(tmp_path, image).calls}
+    assert done == {"SSL_read_ex": 4, "ssl_write_internal": 5, "SSL_write": 0, "SSL_write_ex": 4, "SSL_write_ex2": 5}
+
+
+def test_early_data_through_the_public_function(tmp_path: Path) -> None:
+    image, read, write = shared_30()
+    image.add("SSL_read_early_data", [PUSH_RBP, ("call", image.add_import("SSL_read_ex")), RET])
+    assert [call[1] for call in points(plan_of(tmp_path, image).calls)] == [offset(read), offset(write)]
+
+
+def test_forms_that_disagree(tmp_path: Path) -> None:
+    image = ElfImage(rodata=VERSION)
+    error = image.add_import("ERR_new")
+    one, two = (image.add("", [PUSH_RBP, METHOD_CALL, RET]) for _ in range(2))
+    read = image.add("SSL_read", plain(one, error))
+    read_ex = image.add("SSL_read_ex", extended(two))
+    calls = plan_of(tmp_path, image).calls
+    assert points(calls) == [("SSL_read", offset(read), False, 0), ("SSL_read_ex", offset(read_ex), False, 4)]
+    assert calls[0].why == (
+        f"SSL_read at {read:#x}, nothing agreed on behind it; "
+        "sub at the entry, single-stepped: nothing emulated before the stack pointer moves"
+    )
+
+
+def test_extended_form_over_the_plain_one(tmp_path: Path) -> None:
+    """AWS-LC and LibreSSL: SSL_read_ex calls SSL_read, so that one is enough."""
+    image = ElfImage(rodata=b"OpenSSL 1.1.1 (compatible; AWS-LC 1.30.1)\0")
+    read = image.add("SSL_read", inlined())
+    image.add("SSL_read_ex", [SUB_8, ("call", read), ADD_8, RET])
+    found = plan_of(tmp_path, image, "server")
+    assert found.name == "server: AWS-LC 1.30.1"
+    assert points(found.calls) == [("SSL_read", offset(read), False, 0)]
+
+
+def test_boringssl(tmp_path: Path) -> None:
+    image = ElfImage()
+    read, write = image.add("SSL_read", inlined()), image.add("SSL_write", inlined())
+    image.add("SSL_CTX_set_grease_enabled", [RET])
+    found = plan_of(tmp_path, image, "libssl.so.0")
+    assert found.name == "libssl: BoringSSL"
+    assert points(found.calls) == [("SSL_read", offset(read), False, 0), ("SSL_write", offset(write), True, 0)]
+    assert found.frees == ()
+
+
+def test_users_of_the_library_are_no_targets(tmp_path: Path) -> None:
+    image = ElfImage(kind=2)
+    image.add("main", [("call", image.add_import("SSL_read")), ("call", image.add_import("SSL_write")), RET])
+    path = image.write(tmp_path / "curl")
+    with ElfFile(path) as elf:
+        assert plan(elf, path) is None
+
+
+def test_no_code(tmp_path: Path) -> None:
+    image = ElfImage()
+    image.add("SSL_read", [b"\x06\x06"])
+    path = image.write(tmp_path / "libssl.so.3")
+    with ElfFile(path, name="libssl.so.3") as elf, pytest.raises(NotHookable) as caught:
+        plan(elf, path)
+    assert caught.value.message == f"libssl.so.3 cannot be probed: no usable code at {TEXT_VADDR:#x} (SSL_read)"
+
+
+def test_version_unknown(tmp_path: Path) -> None:
+    image = ElfImage()
+    image.add("SSL_read", inlined())
+    assert (plan_of(tmp_path, image).name, plan_of(tmp_path, image, "app").name) == ("libssl: OpenSSL", "app: OpenSSL")

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first and the last line."""
+
+from __future__ import annotations
+
+import pytest
+
+from plaintap.messages import Totals
+from plaintap.outputs.summary import loss_words, ready_line, summary_line
+
+
+def test_ready_line() -> None:
+    assert ready_line("0.1", 214, ["libssl 3.0.22", "libssl 1.1.1r in psycopg2", "node 20.20.2"], 41, 0.308) == (
+        "plaintap 0.1 · 214 processes · 3 TLS libraries in 41 of them "
+        "(libssl 3.0.22, libssl 1.1.1r in psycopg2, node 20.20.2) · attached in 0.31 s"
+    )
+    assert ready_line("0.1", 1, [], 0, 0.1) == (
+        "plaintap 0.1 · 1 process · no TLS library in any of them yet · attached in 0.10 s"
+    )
+    many = ready_line("0.1", 9, [f"lib{number}\x1b" for number in range(8)], 3, 1)
+    assert (
+        "8 TLS libraries in 3 of them (lib0\\x1b, lib1\\x1b, lib2\\x1b, lib3\\x1b, lib4\\x1b, lib5\\x1b, 2 more)"
+        in many
+    )
+
+
+def test_summary_line() -> None:
+    totals = Totals(192, 41, 212, 1904, 38_100_000)
+    start = "3 min 12 s · 41 processes · 212 connections · 1,904 exchanges · 38.1 MB"
+    assert summary_line(totals) == f"{start} · nothing lost"
+    totals.unattributed = 2
+    assert summary_line(totals) == f"{start} · 2 connections without an address · nothing lost"
+    totals.unattributed = 0
+    totals.losses = {"ring_full_records": 3, "ring_full_bytes": 49152, "gap_bytes": 49152, "too_deep": 0}
+    totals.lost_bytes = 49152
+    assert summary_line(totals, mapsize_kb=8192) == (
+        f"{start} · lost 3 records (49,152 bytes): ring full - try --mapsize 16384"
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ({"ring_full_records": 1}, ["1 record: ring full - try a larger --mapsize"]),
+        (
+            {"unread_records": 2, "unread_bytes": 4100},
+            ["2 records (4,100 bytes): the target's memory could not be read"],
+        ),
+        ({"beyond_ceiling_bytes": 12}, ["12 bytes: beyond what one call may carry"]),
+        ({"gap_bytes": 5}, ["5 bytes: gaps in streams"]),
+        (
+            {"unread_bytes": 3, "gap_bytes": 5},
+            ["3 bytes: the target's memory could not be read", "2 bytes: more gaps in streams"],
+        ),
+        ({"map_full": 1}, ["1 call: a kernel table was full"]),
+        ({"unmatched_returns": 2}, ["2 calls: only the return was seen"]),
+        ({"too_deep": 1}, ["1 call: nested too deep"]),
+        ({"missed_runs": 7}, ["7 probe runs: skipped by the kernel"]),
+        ({"evicted_connections": 2}, ["2 connections: evicted, too many at once"]),
+        ({"undecodable_records": 1}, ["1 record: not understood"]),
+        ({"parser_failures": 1}, ["1 stream: the parser failed"]),
+        ({"sink_dropped": 3, "sink_dropped_bytes": 500}, ["3 writes (500 bytes): the output could not take them"]),
+        ({"watch_lost": 4}, ["4 mapping notices: a new library may have been missed"]),
+        ({"from_the_future": 4}, ["from_the_future 4"]),
+        ({"map_full": 0}, []),
+    ],
+)
+def test_every_loss_has_words(losses: dict[str, int], words: list[str]) -> None:
+    assert loss_words(Totals(losses=losses)) == words
+
+
+def test_lost_bytes_without_a_counter() -> None:
+    assert summary_line(Totals(lost_bytes=7)).endswith(" · lost 7 bytes: gaps in streams")

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models themselves: defaults, what each option accepts and refuses, layers, names, the ring's size."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plaintap.config import (
+    MODELS,
+    AllConfig,
+    CaptureConfig,
+    CommonConfig,
+    ReplayOptions,
+    TlsConfig,
+    all_options,
+    ring_size_bytes,
+)
+from plaintap.errors import UsageError
+from plaintap.options import Model, Option, Setting, load, options
+
+ROOT_NAME = pwd.getpwuid(0).pw_name
+
+
+def option(path: str) -> Option:
+    return next(candidate for candidate in all_options() if candidate.path == path)
+
+
+def value_of(path: str, value: object) -> object:
+    """What a model has after that option was set to `value`."""
+    wanted = option(path)
+    model = next(model for model in MODELS if model.section == wanted.section)
+    return getattr(load(model, {wanted.key: Setting(value, "--typed")}), wanted.field)
+
+
+def test_defaults() -> None:
+    assert CommonConfig() == CommonConfig(
+        pid=(),
+        uid=None,
+        comm=None,
+        cgroup_path=None,
+        model=("text",),
+        format="text",
+        verbose=0,
+        hex=False,
+        body_limit=65536,
+        color="auto",
+        duration_s=None,
+        count=None,
+        sample=False,
+        ready_fd=None,
+        record=None,
+        strict=False,
+        mapsize=8192,
+        config=None,
+        debug=False,
+    )
+    assert CaptureConfig() == CaptureConfig(common=CommonConfig(), modules={"tls": TlsConfig(libssl=None)})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("pid", "611", (611,)),
+        ("pid", "611, 612", (611, 612)),
+        ("pid", ("611,612", "7"), (611, 612, 7)),
+        ("pid", [611, 611], (611,)),
+        ("pid", 611, (611,)),
+        ("pid", [], ()),
+        ("uid", "0", 0),
+        ("uid", 33, 33),
+        ("uid", ROOT_NAME, 0),
+        ("comm", "nginx", "nginx"),
+        ("comm", "null", "null"),
+        ("comm", "exactly15bytes!", "exactly15bytes!"),
+        ("cgroup_path", "/sys/fs/cgroup/user.slice", "/sys/fs/cgroup/user.slice"),
+        ("model", "text", ("text",)),
+        ("format", "ecapture", "ecapture"),
+        ("format", "none", "none"),
+        ("verbose", 2, 2),
+        ("verbose", "1", 1),
+        ("hex", True, True),
+        ("hex", "1", True),
+        ("hex", "false", False),
+        ("body_limit", "0", 0),
+        ("color", "never", "never"),
+        ("duration", "10s", 10.0),
+        ("duration", "500ms", 0.5),
+        ("duration", "2m", 120.0),
+        ("duration", "1.5h", 5400.0),
+        ("duration", "7", 7.0),
+        ("duration", 7, 7.0),
+        ("duration", 0.25, 0.25),
+        ("count", "3", 3),
+        ("ready_fd", "5", 5),
+        ("record", "day.ptap", "day.ptap"),
+        ("strict", "0", False),
+        ("mapsize", "1", 1),
+        ("mapsize", "1048576", 1 << 20),
+        ("debug", True, True),
+        ("all.modules", "tls", ("tls",)),
+        ("all.modules", ["tls", "tls"], ("tls",)),
+        ("tls.libssl", "/opt/libssl.so.3", "/opt/libssl.so.3"),
+        ("replay.realtime", True, True),
+    ],
+)
+def test_accepted(path: str, value: object, expected: object) -> None:
+    assert value_of(path, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("pid", "0", "expected process ids, whole numbers from 1, got '0'"),
+        ("pid", "-1", "expected process ids, whole numbers from 1, got '-1'"),
+        ("pid", "1,,2", "expected process ids, whole numbers from 1, got ''"),
+        ("pid", "nginx", "expected process ids, whole numbers from 1, got 'nginx'"),
+        ("pid", True, "expected process ids, whole numbers from 1, got True"),
+        ("pid", str((1 << 22) + 1), "expected process ids, whole numbers from 1, got '4194305'"),
+        ("uid", "no such user", "this host has no user 'no such user'"),
+        ("uid", "-1", "expected a user name or number, got '-1'"),
+        ("uid", 2**32 - 1, "expected a user name or number, got 4294967295"),
+        ("comm", "", "expected a process name, got ''"),
+        ("comm", 5, "expected a process name, got 5"),
+        (
+            "comm",
+            "systemd-networkd",
+            "the kernel keeps 15 bytes of a name, 'systemd-networkd' would be 'systemd-network'",
+        ),
+        ("comm", "öööööööö", "the kernel keeps 15 bytes of a name, 'öööööööö' would be 'ööööööö'"),
+        ("cgroup_path", "", "expected a path below /sys/fs/cgroup, got ''"),
+        ("model", "keylog", "keylog is not available in this version, only text is"),
+        ("model", "text,pcap", "pcap is not available in this version, only text is"),
+        ("model", "txt", "expected text, got 'txt'"),
+        ("model", [], "expected text, got nothing"),
+        ("format", "json", "expected text, ecapture or none, got 'json'"),
+        ("verbose", -1, "expected a whole number from 0, got -1"),
+        ("hex", "yes", "expected true or false, got 'yes'"),
+        ("body_limit", "64k", "expected a number of bytes from 0, got '64k'"),
+        ("color", "red", "expected auto, always or never, got 'red'"),
+        ("duration", "0", "expected a time over 0 such as 10s, 500ms, 2m or plain seconds, got '0'"),
+        ("duration", "soon", "expected a time over 0 such as 10s, 500ms, 2m or plain seconds, got 'soon'"),
+        ("duration", "nan", "expected a time over 0 such as 10s, 500ms, 2m or plain seconds, got 'nan'"),
+        ("duration", float("inf"), "expected a time over 0 such as 10s, 500ms, 2m or plain seconds, got inf"),
+        ("count", "0", "expected a whole number from 1, got '0'"),
+        ("ready_fd", "-1", "expected the number of an open file descriptor, got '-1'"),
+        ("record", "", "expected a file name, got ''"),
+        ("mapsize", "0", "expected a size in KB per CPU from 1 to 1048576, got '0'"),
+        ("mapsize", "1048577", "expected a size in KB per CPU from 1 to 1048576, got '1048577'"),
+        ("mapsize", [8192], "expected a size in KB per CPU from 1 to 1048576, got [8192]"),
+        ("all.modules", "gotls", "expected tls, got 'gotls'"),
+        ("all.modules", "", "expected tls, got ''"),
+        ("tls.libssl", "", "expected a path, got ''"),
+        ("replay.realtime", "slow", "expected true or false, got 'slow'"),
+    ],
+)
+def test_refused(path: str, value: object, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        value_of(path, value)
+    assert caught.value.message == f"--typed: {message}"
+    assert caught.value.exit_code == 2
+
+
+def test_no_pid_is_hinted_at() -> None:
+    with pytest.raises(UsageError) as caught:
+        value_of("pid", "0")
+    assert caught.value.hint == "without --pid every process is captured"
+
+
+def test_every_option_has_a_refused_or_accepted_value_above() -> None:
+    (accepted,) = [mark for mark in test_accepted.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+    tried = {row[0] for row in accepted.args[1]}
+    assert {candidate.path for candidate in all_options()} - tried == {"config", "sample"}
+
+
+def test_the_first_layer_that_has_it_wins() -> None:
+    layers = [{"mapsize": Setting("1", "a")}, {"mapsize": Setting("2", "b"), "count": Setting("3", "c")}]
+    assert load(CommonConfig, *layers) == CommonConfig(mapsize=1, count=3)
+
+
+def test_a_weaker_layer_is_not_looked_at() -> None:
+    layers = [{"mapsize": Setting("1", "a")}, {"mapsize": Setting("rubbish", "b")}]
+    assert load(CommonConfig, *layers).mapsize == 1
+
+
+def test_what_is_not_accepted_keeps_its_default() -> None:
+    layer = {"mapsize": Setting("1", "a"), "hex": Setting(True, "b")}
+    assert load(CommonConfig, layer, accept=lambda candidate: candidate.flag.replay) == CommonConfig(hex=True)
+
+
+def test_names_derive_from_the_first_long_flag() -> None:
+    assert option("body_limit").flag.names == ("-t", "--body-limit", "--tsize")
+    assert option("duration").field == "duration_s"
+    assert option("cgroup_path").variable == "PLAINTAP_CGROUP_PATH"
+    assert option("mapsize").variable == "PLAINTAP_MAPSIZE"
+    assert option("tls.libssl").variable == "PLAINTAP_TLS_LIBSSL"
+    assert option("replay.realtime").variable == "PLAINTAP_REPLAY_REALTIME"
+
+
+def test_variables_and_paths_are_unique() -> None:
+    everything = list(all_options())
+    assert len({candidate.variable for candidate in everything}) == len(everything)
+    assert len({candidate.path for candidate in everything}) == len(everything)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_flags_of_one_command_do_not_clash(model: type[Model]) -> None:
+    others = [] if model is CommonConfig else list(options(CommonConfig))
+    names = [name for candidate in (*options(model), *others) for name in candidate.flag.names]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("candidate", list(all_options()), ids=lambda candidate: candidate.path)
+def test_help_is_said_in_the_house_form(candidate: Option) -> None:
+    assert candidate.flag.help
+    assert not candidate.flag.help.endswith(".")
+    assert candidate.flag.help[0].islower() or candidate.flag.help.startswith("HTTPS")
+    assert candidate.switch or candidate.flag.metavar or candidate.choices or candidate.field == "verbose"
+
+
+def test_models_of_programs_take_keywords_only() -> None:
+    assert TlsConfig(libssl="/x").libssl == "/x"
+    assert AllConfig().modules == ("tls",)
+    assert ReplayOptions().realtime is False
+    with pytest.raises(TypeError):
+        TlsConfig("/x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("mapsize_kb", "cpus", "expected"),
+    [
+        (8192, 2, (16 << 20, False)),
+        (8192, 1, (8 << 20, False)),
+        (8192, 3, (32 << 20, True)),
+        (1000, 2, (2 << 20, True)),
+        (1 << 20, 2, (1 << 31, False)),
+    ],
+)
+def test_ring_size(mapsize_kb: int, cpus: int, expected: tuple[int, bool]) -> None:
+    assert ring_size_bytes(mapsize_kb, cpus) == expected
+
+
+def test_ring_size_is_at_least_a_page() -> None:
+    assert ring_size_bytes(1, 1) == (os.sysconf("SC_PAGESIZE"), True)
+
+
+def test_a_ring_over_2_gib_in_all_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        ring_size_bytes(1 << 20, 4)
+    assert caught.value.message == "--mapsize: 1048576 KB for each of 4 CPUs is more than the kernel's 2 GiB for a ring"
+    assert caught.value.hint == "on this host at most --mapsize 524288"
+
+
+@given(st.integers(1, 1 << 20), st.integers(1, 512))
+def test_ring_size_is_the_next_power_of_two(mapsize_kb: int, cpus: int) -> None:
+    wanted = mapsize_kb * 1024 * cpus
+    if wanted > 1 << 31:
+        with pytest.raises(UsageError):
+            ring_size_bytes(mapsize_kb, cpus)
+        return
+    size, rounded = ring_size_bytes(mapsize_kb, cpus)
+    assert size & (size - 1) == 0
+    assert wanted <= size < max(2 * wanted, os.sysconf("SC_PAGESIZE") + 1)
+    assert rounded == (size != wanted)

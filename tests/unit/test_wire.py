@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bpf/include/wire.h and events.py describe the same bytes."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+
+import pytest
+from wire_header import Header
+
+from plaintap import events
+from plaintap.events import Direction, Kind
+
+WIRE = Header("wire.h")
+CODES = {"B": 1, "H": 2, "I": 4, "i": 4, "Q": 8, "s": 1, "x": 1}
+
+
+def python_offsets(layout: struct.Struct) -> list[tuple[int, int]]:
+    """(offset, size in bytes) of every value a little-endian struct format unpacks."""
+    offset, found = 0, []
+    for count, code in re.findall(r"(\d*)([a-zA-Z])", layout.format):
+        number = int(count or 1)
+        if code == "s":
+            found.append((offset, number))
+        elif code != "x":
+            found += [(offset + CODES[code] * i, CODES[code]) for i in range(number)]
+        offset += CODES[code] * number
+    assert offset == layout.size
+    return found
+
+
+def c_offsets(name: str) -> list[tuple[int, int]]:
+    """The same of a C struct, structs inside taken apart, padding left out."""
+    found = []
+    for field in WIRE.structs[name].fields.values():
+        if field.name == "pad":
+            continue
+        if field.name in {"header", "socket"}:
+            inner = "pt_header" if field.name == "header" else "pt_socket"
+            found += [(field.offset + offset, size) for offset, size in c_offsets(inner)]
+        elif field.size == 1 and field.count > 1:
+            found.append((field.offset, field.count))
+        else:
+            found += [(field.offset + field.size * i, field.size) for i in range(field.count)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("pt_header", events.HEADER),
+        ("pt_socket", events.SOCKET),
+        ("pt_session_end", events.SESSION_END),
+    ],
+)
+def test_every_field_is_where_the_kernel_puts_it(name: str, layout: struct.Struct) -> None:
+    assert python_offsets(layout) == c_offsets(name)
+    assert layout.size == WIRE.structs[name].size
+
+
+def test_the_data_record_is_its_head_and_a_socket() -> None:
+    head = [(offset, size) for offset, size in c_offsets("pt_data") if offset < events.DATA.size]
+    assert python_offsets(events.DATA) == head
+    assert WIRE.structs["pt_data"].fields["socket"].offset == events.DATA.size
+    assert WIRE.structs["pt_data"].size == events.DATA_SIZE
+
+
+def test_a_held_record() -> None:
+    assert python_offsets(events.HELD)[:-1] == c_offsets("pt_held")  # the last one is padding
+    assert events.HELD.size == WIRE.structs["pt_held"].size
+
+
+def test_constants() -> None:
+    assert WIRE.constants["PT_WIRE_VERSION"] == events.WIRE_VERSION
+    assert WIRE.constants["PT_CHUNK_MAX"] == events.CHUNK_MAX_BYTES
+    assert WIRE.enum("pt_kind") == {f"PT_{kind.name}": kind.value for kind in Kind}
+    assert WIRE.enum("pt_direction") == {f"PT_{way.name}": way.value for way in Direction}
+
+
+def data_record(**socket_fields: object) -> bytes:
+    values = {
+        "cookie": 7,
+        "local": b"",
+        "remote": b"",
+        "local_port": 1,
+        "remote_port": 2,
+        "family": 0,
+        "source": 1,
+        "netns": 3,
+        "fd": -1,
+        **socket_fields,
+    }
+    end = events.SOCKET.pack(*values.values())
+    head = events.DATA.pack(1, Kind.DATA, 0, events.DATA_SIZE, 99, 10, 11, 5, 0, 0xABC, 0, 1000, 4, 1, b"curl")
+    return head + end
+
+
+def test_a_session_without_a_socket() -> None:
+    seen = events.decode_fact(Kind.DATA, data_record())
+    assert seen == events.SessionSeen(5, 99, 10, 11, 1000, "curl", 0xABC, 4, None)
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "text"),
+    [
+        (socket.AF_INET, bytes([127, 0, 0, 1]), "127.0.0.1"),
+        (socket.AF_INET6, bytes(15) + b"\1", "::1"),
+        (socket.AF_INET6, bytes(10) + b"\xff\xff" + bytes([10, 0, 0, 7]), "10.0.0.7"),
+        (socket.AF_UNIX, b"", ""),
+    ],
+)
+def test_addresses_are_text(family: int, address: bytes, text: str) -> None:
+    seen = events.decode_fact(Kind.DATA, data_record(family=family, local=address, remote=address))
+    assert isinstance(seen, events.SessionSeen)
+    assert seen.socket
+    assert (seen.socket.local_address, seen.socket.remote_address) == (text, text)
+    assert (seen.socket.local_port, seen.socket.remote_port, seen.socket.fd) == (1, 2, -1)
+
+
+def test_ends_exits_and_holds() -> None:
+    head = (1, 0, 0, 48, 99, 10, 11)
+    ended = events.decode_fact(Kind.SESSION_END, events.SESSION_END.pack(*head, 5, 100, 200))
+    assert ended == events.SessionEnded(5, 99, 100, 200)
+    assert events.decode_fact(Kind.PROCESS_EXIT, events.HEADER.pack(*head)) == events.ProcessExited(10, 99)
+    held = events.decode_fact(Kind.HELD, events.HELD.pack(*head, 123, 0x1000, 254 << 20 | 1, 0))
+    assert held == events.ProcessHeld(10, (254, 1), 123)
+
+
+def test_meta_comes_back_as_it_went_in() -> None:
+    values: dict[str, object] = {"library": 1, "name": "libssl 3.0.22"}
+    assert events.decode_fact(Kind.META, events.encode_meta(values, 5)) == events.Meta(values)
+
+
+def test_kinds_of_later_versions_are_passed_over() -> None:
+    assert events.decode_fact(77, b"") is None
+
+
+def test_a_record_cut_short_is_refused() -> None:
+    with pytest.raises(struct.error):
+        events.decode_fact(Kind.SESSION_END, bytes(20))
