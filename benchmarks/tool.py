@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -73,6 +74,8 @@ class End:
     lost_anything: bool
     took_s: float
     """From the signal to the exit."""
+    cpu_s: float
+    """From READY to the exit."""
     peak_private_bytes: int
 
 
@@ -95,6 +98,7 @@ class Tool:
         self._reader.start()
         self._wait_until_ready(read_fd)
         self.ready_s = time.monotonic()
+        self._ready_cpu_s = self.cpu_s()
         self._peak_private_bytes = 0
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
@@ -134,6 +138,7 @@ class Tool:
 
     def stop(self) -> End:
         """Interrupts it and waits. Raises ToolError when the exit code is not 0."""
+        waited_for = resource.getrusage(resource.RUSAGE_CHILDREN)
         began_s = time.monotonic()
         self.process.send_signal(signal.SIGINT)
         try:
@@ -142,6 +147,8 @@ class Tool:
             self.process.kill()
             self.process.wait()
         took_s = time.monotonic() - began_s
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = usage.ru_utime + usage.ru_stime - waited_for.ru_utime - waited_for.ru_stime
         self._ended.set()
         self._sampler.join()
         self._reader.join()
@@ -155,6 +162,7 @@ class Tool:
             lost_bytes=lost_bytes(summary),
             lost_anything=NOTHING_LOST not in summary,
             took_s=took_s,
+            cpu_s=cpu_s - self._ready_cpu_s,
             peak_private_bytes=self._peak_private_bytes,
         )
 

@@ -97,6 +97,8 @@ def _saturated(bench: Bench, server: Nginx) -> Iterator[Figure]:
             yield Figure(
                 what="  exchanges not shown", unit="", value=missing, goal=NONE_LOST, samples=way.missing, note=note
             )
+            cpu_us = [end.cpu_s * 1e6 / made for end, made in zip(way.runs, way.exchanges, strict=True)]
+            yield median_of(cpu_us, what="  CPU of the tool for each", unit="us")
         lost = [float(end.lost_bytes or end.lost_anything) for end in way.runs]
         yield Figure(what="  lost", unit="bytes", value=sum(lost), goal=NONE_LOST, samples=lost)
     peaks = [end.peak_private_bytes / MB for way in ways for end in way.runs]

@@ -36,7 +36,6 @@ static void decoder_dealloc(PyObject *self)
 
 static PyObject *decode_buffer(struct decoder *decoder, const uint8_t *bytes, size_t size)
 {
-	struct run run = {.length = 0};
 	PyObject *list = PyList_New(0);
 	size_t done = 0;
 
@@ -51,8 +50,8 @@ static PyObject *decode_buffer(struct decoder *decoder, const uint8_t *bytes, si
 			PyErr_Format(PyExc_ValueError, "no record at byte %zu", done);
 			failed = -1;
 		} else {
-			failed = record_append(list, decoder->identities, &run, bytes + done,
-					       header.size);
+			failed = record_append(list, decoder->identities, bytes + done, header.size,
+					       false);
 		}
 		if (failed) {
 			Py_DECREF(list);
@@ -60,10 +59,8 @@ static PyObject *decode_buffer(struct decoder *decoder, const uint8_t *bytes, si
 		}
 		done += header.size;
 	}
-	if (!list || run_flush(list, &run)) {
-		Py_XDECREF(list);
+	if (!list)
 		return NULL;
-	}
 	return Py_BuildValue("Nn", list, (Py_ssize_t)done);
 }
 

@@ -32,41 +32,6 @@ static int append_fact(PyObject *list, int kind, const void *record, size_t size
 			    kind ? header->tid : 0);
 }
 
-int run_flush(PyObject *list, struct run *run)
-{
-	const struct pt_data *first = run->chunk[0];
-	PyObject *data;
-
-	if (!run->length)
-		return 0;
-	if (run->length == 1) {
-		data = PyBytes_FromStringAndSize((const char *)(first + 1), first->length);
-	} else {
-		char *to;
-
-		data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)run->bytes);
-		to = data ? PyBytes_AsString(data) : NULL;
-		for (int i = 0; to && i < run->length; i++) {
-			memcpy(to, run->chunk[i] + 1, run->chunk[i]->length);
-			to += run->chunk[i]->length;
-		}
-	}
-	run->length = 0;
-	return append_tuple(list, first->session, first->direction, first->offset,
-			    first->header.ts_ns, data, first->header.tid);
-}
-
-static bool continues(const struct run *run, const struct pt_data *data)
-{
-	const struct pt_data *last;
-
-	if (!run->length || run->length == RUN_MAX)
-		return false;
-	last = run->chunk[run->length - 1];
-	return last->length == PT_CHUNK_MAX && last->session == data->session &&
-	       last->direction == data->direction && last->offset + last->length == data->offset;
-}
-
 /* FNV-1a by words over what a SessionSeen tells, from `uid` to the end of the socket. */
 static uint64_t identity_hash(const struct pt_data *data)
 {
@@ -109,27 +74,24 @@ bool record_is_whole(const uint8_t *record, size_t size)
 	       data->direction <= PT_WRITE && data->session;
 }
 
-int record_append(PyObject *list, struct identities *identities, struct run *run,
-		  const uint8_t *record, size_t room)
+static int append_data(PyObject *list, const struct pt_data *data)
+{
+	PyObject *payload = PyBytes_FromStringAndSize((const char *)(data + 1), data->length);
+
+	return append_tuple(list, data->session, data->direction, data->offset, data->header.ts_ns,
+			    payload, data->header.tid);
+}
+
+int record_append(PyObject *list, struct identities *identities, const uint8_t *record, size_t room,
+		  bool only_facts)
 {
 	const struct pt_data *data = (const struct pt_data *)record;
 
 	if (!record_is_whole(record, room))
 		return append_fact(list, 0, record, room);
-	if (data->header.kind != PT_DATA) {
-		if (run_flush(list, run))
-			return -1;
+	if (data->header.kind != PT_DATA)
 		return append_fact(list, data->header.kind, record, data->header.size);
-	}
-	if (!continues(run, data)) {
-		if (run_flush(list, run))
-			return -1;
-		run->bytes = 0;
-		if (identity_is_new(identities, data) &&
-		    append_fact(list, PT_DATA, record, sizeof(*data)))
-			return -1;
-	}
-	run->chunk[run->length++] = data;
-	run->bytes += data->length;
-	return 0;
+	if (identity_is_new(identities, data) && append_fact(list, PT_DATA, record, sizeof(*data)))
+		return -1;
+	return only_facts ? 0 : append_data(list, data);
 }

@@ -226,9 +226,8 @@ static unsigned long batch_end(struct ring *ring, unsigned long from, size_t max
 	return position;
 }
 
-static PyObject *tuples(struct ring *ring, unsigned long from, unsigned long to)
+static PyObject *tuples(struct ring *ring, unsigned long from, unsigned long to, bool only_facts)
 {
-	struct run run = {.length = 0};
 	PyObject *list = PyList_New(0);
 
 	while (list && from < to) {
@@ -239,25 +238,23 @@ static PyObject *tuples(struct ring *ring, unsigned long from, unsigned long to)
 			break;
 		from = after_record(from, length);
 		if (!(length & RECORD_DISCARDED) &&
-		    record_append(list, ring->identities, &run, record, length))
+		    record_append(list, ring->identities, record, length, only_facts))
 			Py_CLEAR(list);
 	}
-	if (list && run_flush(list, &run))
-		Py_CLEAR(list);
 	return list;
 }
 
 static PyObject *ring_drain(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-	static char *names[] = {"max_bytes", "timeout_ms", "record_fd", "records", NULL};
+	static char *names[] = {"max_bytes", "timeout_ms", "record_fd", "data", NULL};
 	struct ring *ring = (struct ring *)self;
 	Py_ssize_t max_bytes;
-	int timeout_ms, record_fd = -1, records = 1, error = 0;
+	int timeout_ms, record_fd = -1, data = 1, error = 0;
 	unsigned long from, to;
 	PyObject *list;
 
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "ni|ip", names, &max_bytes,
-					 &timeout_ms, &record_fd, &records))
+					 &timeout_ms, &record_fd, &data))
 		return NULL;
 	if (!ring->consumer) {
 		PyErr_SetString(PyExc_ValueError, "the ring is closed");
@@ -274,7 +271,7 @@ static PyObject *ring_drain(PyObject *self, PyObject *arguments, PyObject *keywo
 	}
 	if (error)
 		return native_error(error, "record");
-	list = records ? tuples(ring, from, to) : PyList_New(0);
+	list = tuples(ring, from, to, !data);
 	if (!list)
 		return NULL;
 	ring->payload_bytes += ring->batch_payload_bytes;

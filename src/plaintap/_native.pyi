@@ -61,12 +61,11 @@ class Ring:
     """The consumer of one BPF ring buffer; not thread-safe."""
 
     def __init__(self, map_fd: int, size: int) -> None: ...
-    def drain(self, max_bytes: int, timeout_ms: int, record_fd: int = -1, records: bool = True) -> list[Record]:
+    def drain(self, max_bytes: int, timeout_ms: int, record_fd: int = -1, data: bool = True) -> list[Record]:
         """Waits until something is there or the timeout, then returns at most about `max_bytes` of it.
 
-        Neighbouring chunks of one direction of one session are joined. With `record_fd` every
-        record is written there as well; with `records` False only that is done. A failing write
-        raises NativeError with operation "record" after consuming nothing.
+        With `record_fd` every record is written there as well; a failing write raises NativeError
+        with operation "record" after consuming nothing. Without `data` only facts are returned.
         """
     def pending(self) -> int:
         """Bytes in the ring that were not consumed."""

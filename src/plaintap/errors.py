@@ -43,3 +43,9 @@ class RecordingError(PlaintapError):
 
 class OutputError(PlaintapError):
     """An output cannot be opened or written."""
+
+
+def reason(error: OSError) -> str:
+    """The system's words for an error, in our case: lower, no full stop."""
+    text = error.strerror or type(error).__name__
+    return text[:1].lower() + text[1:]

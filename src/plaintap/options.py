@@ -95,6 +95,11 @@ class Option(Struct, frozen=True, kw_only=True):
         return self.type is bool
 
     @property
+    def hint(self) -> str:
+        """The next step for one whose value was refused."""
+        return self.flag.hint or f"{self.flag.names[-1]} is for: {self.flag.help}"
+
+    @property
     def expects(self) -> str:
         """What a value must be, in words."""
         if self.choices:
@@ -159,19 +164,17 @@ def parse(option: Option, setting: Setting) -> object:
         try:
             parsed = option.flag.parse(value) if option.flag.parse else value
         except ValueError as error:
-            raise UsageError(f"{setting.label}: {error}", hint=option.flag.hint) from None
+            raise UsageError(f"{setting.label}: {error}", hint=option.hint) from None
         try:
             # The text of TOML or a variable may stand for a number or a switch.
             return None if parsed is None else convert(parsed, option.type, strict=False)
         except ValidationError:
-            raise UsageError(
-                f"{setting.label}: expected {option.expects}, got {value!r}", hint=option.flag.hint
-            ) from None
+            raise UsageError(f"{setting.label}: expected {option.expects}, got {value!r}", hint=option.hint) from None
 
     if option.many:
         items = _items(setting.value)
         if option.default and not items:
-            raise UsageError(f"{setting.label}: expected {option.expects}, got nothing", hint=option.flag.hint)
+            raise UsageError(f"{setting.label}: expected {option.expects}, got nothing", hint=option.hint)
         return tuple(one(item) for item in items)
     return one(setting.value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness.require import require_command
-from harness.tap import Ended, Taps
+from harness.tap import PLAINTAP, Ended, Taps
 from harness.target import Targets
 
 E_MACHINE_OFFSET = 18
@@ -18,20 +18,21 @@ AARCH64 = 183
 
 
 def check_refused(ended: Ended, *words: str, code: int = 1) -> None:
-    """One error line with all the words in it, and a hint."""
+    """One error line with all the words in it and a hint, which only "expected this, got that" can do without."""
     ended.check_clean(code=code)
-    error, hint, *more = ended.err.splitlines()
+    error, *hints = ended.err.splitlines()
     assert error.startswith("plaintap: ")
     assert not error.endswith(".")
-    assert hint.startswith("  hint: ")
-    assert more == []
+    if "expected " not in error:
+        assert hints, f"no way out is offered: {error}"
+    assert [hint[:8] for hint in hints] in ([], ["  hint: "])
     for word in words:
         assert word in ended.err
 
 
 def test_library_that_does_not_exist(taps: Taps) -> None:
     path = "/no/such/libssl.so"
-    check_refused(taps.run("tls", "--libssl", path), f"cannot open {path}: No such file or directory")
+    check_refused(taps.run("tls", "--libssl", path), f"cannot open {path}: no such file or directory")
 
 
 def test_library_that_is_a_folder(taps: Taps, tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_no_privilege(taps: Taps) -> None:
         taps.run("tls", "--format", "none", before=without),
         "CAP_BPF",
         "CAP_PERFMON",
-        "sudo plaintap tls --format none",
+        f"sudo {PLAINTAP} tls --format none",
     )
 
 
@@ -118,7 +119,7 @@ def test_run_without_privilege_does_not_run(taps: Taps, tmp_path: Path) -> None:
 
 def test_one_missing_capability_is_named(taps: Taps) -> None:
     without = (require_command("setpriv"), "--bounding-set=-sys_admin,-bpf", "--inh-caps=-all")
-    check_refused(taps.run("tls", before=without), "CAP_BPF", "sudo plaintap tls")
+    check_refused(taps.run("tls", before=without), "CAP_BPF", f"sudo {PLAINTAP} tls")
 
 
 def test_no_btf(taps: Taps) -> None:
@@ -190,7 +191,7 @@ def test_recording_that_cannot_be_written(taps: Taps) -> None:
     path = "/no/such/folder/recording"
     ended = taps.run("tls", "--record", path)
     ended.check_clean(code=1)
-    assert f"cannot record to {path}: No such file or directory" in ended.err
+    assert f"cannot record to {path}: no such file or directory" in ended.err
 
 
 def test_replay_of_something_else(taps: Taps, tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_replay_of_something_else(taps: Taps, tmp_path: Path) -> None:
 def test_replay_of_nothing(taps: Taps) -> None:
     ended = taps.run("replay", "/no/such/recording")
     ended.check_clean(code=1)
-    assert "cannot read /no/such/recording: No such file or directory" in ended.err
+    assert "cannot read /no/such/recording: no such file or directory" in ended.err
 
 
 def test_library_that_nobody_uses_is_no_mistake(taps: Taps, library_copy: Path) -> None:

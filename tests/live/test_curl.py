@@ -82,7 +82,9 @@ def test_as_text(targets: Targets, taps: Taps) -> None:
 def test_as_text_with_headers_and_bodies(targets: Targets, taps: Taps) -> None:
     server = targets.server("http")
     tap = taps.ready("--comm", "curl", "--format", "text", "-v")
-    local_port(targets.start(curl_command(targets, server, "/body/20", "-d", "some=form")))
+    local_port(
+        targets.start(curl_command(targets, server, "/body/20", "-d", "some=form", "-H", "Content-Type: text/plain"))
+    )
     text = tap.stop_clean().out
     for words in ("POST /body/20 HTTP/1.1", "some=form", "HTTP/1.1 200 OK", "Content-Length: 20", "/body/20    "):
         assert words in text

@@ -16,6 +16,7 @@ from harness.require import require_command
 from harness.tap import Taps, wait_until_blocked_on
 from harness.target import Server, Target, Targets, read_line
 
+SMALL_EXCHANGE_BYTES = 122
 MARKER = "this was said by somebody who is not captured"
 
 
@@ -113,9 +114,9 @@ def test_target_killed_in_the_middle_of_writing(targets: Targets, taps: Taps) ->
     (served,) = server.finish()
     ended = tap.stop_clean()
     (stream,) = ended.streams.of(client.pid)
-    assert stream.written.gaps == []
-    assert len(stream.written.bytes) >= 144
-    assert served.read.count >= 144
+    assert (stream.read.gaps, stream.written.gaps) == ([], [])
+    # A call that never returned may have sent some.
+    assert served.read.count >= len(stream.written.bytes) >= SMALL_EXCHANGE_BYTES
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from plaintap import __version__
 from plaintap.cli.stderr import say
-from plaintap.errors import UsageError
+from plaintap.errors import UsageError, reason
 from plaintap.messages import Totals
 from plaintap.outputs.summary import ready_line, summary_line
 
@@ -63,7 +63,7 @@ class Reporter:
             try:
                 notify_service_manager(self._notify_address, "READY=1")
             except OSError as error:
-                self.notice(f"cannot tell the service manager at {self._notify_address}: {error.strerror}")
+                self.notice(f"cannot tell the service manager at {self._notify_address}: {reason(error)}")
         self._write_ready_fd()
 
     def notice(self, text: str) -> None:
@@ -87,7 +87,7 @@ class Reporter:
             os.write(ready_fd, b"READY\n")
             os.close(ready_fd)
         except OSError as error:
-            self.notice(f"cannot write to --ready-fd {ready_fd}: {error.strerror}")
+            self.notice(f"cannot write to --ready-fd {ready_fd}: {reason(error)}")
 
     def _say(self, text: str) -> None:
         say(text, self._stream)

@@ -30,8 +30,9 @@ RECORDING = "cli/sample.ptap"
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version = "plaintap-sample"
-    sys_version = ""
+
+    def version_string(self) -> str:
+        return "plaintap-sample"
 
     def do_GET(self) -> None:
         self.send_response(200)

@@ -7,12 +7,13 @@ models' matter.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from plaintap.config import MODELS, CommonConfig, all_options
-from plaintap.errors import UsageError
+from plaintap.errors import UsageError, reason
 from plaintap.options import Layer, Model, Option, Setting, nearest, options
 
 PREFIX = "PLAINTAP_"
@@ -81,14 +82,10 @@ def find_file(explicit: Setting | None, environ: Mapping[str, str]) -> ConfigFil
     home = environ.get("XDG_CONFIG_HOME") or (f"{environ['HOME']}/.config" if environ.get("HOME") else None)
     usual = [Path(home) / "plaintap/config.toml"] if home else []
     for path in (*usual, SYSTEM_FILE):
-        try:
+        # A folder we may not enter, as another user's home kept by sudo, holds nothing for us.
+        with contextlib.suppress(PermissionError):
             if path.is_file():
                 return read_file(path, "configuration")
-        except PermissionError as error:
-            raise UsageError(
-                f"configuration: cannot look for {path}: permission denied",
-                hint="name another file with --config, or --config /dev/null for none",
-            ) from error
     return None
 
 
@@ -99,7 +96,7 @@ def read_file(path: Path, label: str) -> ConfigFile:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{label}: cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise UsageError(f"{label}: cannot read {path}: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{label}: {path} is no UTF-8 text, byte {error.start} is 0x{error.object[error.start]:02x}"

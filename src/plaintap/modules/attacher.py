@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from plaintap.errors import PlaintapError, TargetError
+from plaintap.errors import PlaintapError, TargetError, reason
 from plaintap.modules import openssl
 from plaintap.modules.cookies import LIBRARIES_MAX, pack_cookie
 from plaintap.runtime.kernel import Kernel, Probe
@@ -103,9 +103,12 @@ class Attacher:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            raise TargetError(f"cannot open {path}: {error.strerror}", hint=_PATH_HINT) from error
+            raise TargetError(f"cannot open {path}: {reason(error)}", hint=_PATH_HINT) from error
         try:
             library = self._attach(fd, path)
+        except TargetError as error:
+            error.hint = error.hint or _PATH_HINT
+            raise
         finally:
             os.close(fd)
         if library is None:

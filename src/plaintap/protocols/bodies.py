@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 DECODED_LIMIT_BYTES = 64 << 20
 """A body may unfold a thousandfold; beyond this it is cut."""
 
+_DAMAGED = "damaged, decoded up to there"
 _STEP_BYTES = 65536
 # A block of 4 bytes can unfold to 128 KB, and the decoder offers no bound on what one call gives.
 _ZSTD_STEP_BYTES = 512
@@ -39,8 +40,8 @@ def decode_body(
         decoded, note = decoder(body, limit_bytes)
         if note:
             notes.append(f"{coding}: {note}")
-        if not decoded and note:
-            break
+        if not decoded and note == _DAMAGED:
+            break  # it is probably not encoded at all
         body = decoded
     return body, "; ".join(notes)
 
@@ -66,7 +67,7 @@ def _inflate(body: bytes, limit_bytes: int, wbits: int) -> tuple[bytes, str]:
             # One byte more than wanted tells "more" from "just that many".
             out += member.decompress(rest, limit_bytes + 1 - len(out))
         except zlib.error:
-            return bytes(out) + _salvage(rest, limit_bytes - len(out), wbits), "damaged, decoded up to there"
+            return bytes(out) + _salvage(rest, limit_bytes - len(out), wbits), _DAMAGED
         if len(out) > limit_bytes:
             return bytes(out[:limit_bytes]), f"cut at {limit_bytes} bytes"
         if not member.eof:
@@ -120,7 +121,7 @@ def _brotli(body: bytes, limit_bytes: int) -> tuple[bytes, str]:
             if decoder.is_finished():
                 break
     except brotli.error:
-        return bytes(out), "damaged, decoded up to there"
+        return bytes(out), _DAMAGED
     return bytes(out), "" if decoder.is_finished() else "ends early"
 
 
@@ -144,7 +145,7 @@ def _zstd(body: bytes, limit_bytes: int) -> tuple[bytes, str]:
             if len(out) > limit_bytes:
                 return bytes(out[:limit_bytes]), f"cut at {limit_bytes} bytes"
     except zstandard.ZstdError:
-        return bytes(out[:limit_bytes]), "damaged, decoded up to there"
+        return bytes(out[:limit_bytes]), _DAMAGED
     return bytes(out), "" if at_start else "ends early"
 
 

@@ -117,6 +117,7 @@ class RequestReader(Reader[Request]):
         parser = self.parser
         url = self._url
         method = parser.get_method()  # type: ignore[union-attr] # the other kind has other readers
+        # httptools refuses a target that is not ASCII.
         # As in `GET /path HTTP/1.1`; asking httptools formats a string each time.
         is_usual = self.data.startswith(b"HTTP/1.1", len(method) + len(url) + 2)
         version = "1.1" if is_usual else parser.get_http_version()
@@ -129,7 +130,7 @@ class RequestReader(Reader[Request]):
         headers = self.headers
         now_ns = self.now_ns
         self.head = request = Request(
-            headers[:], version, [], 0, 0, self.first_ns or now_ns, now_ns, False, name, text_of(url)
+            headers[:], version, [], 0, 0, self.first_ns or now_ns, now_ns, False, name, url.decode()
         )
         headers.clear()
         self._url = b""
@@ -256,7 +257,13 @@ class ResponseReader(Reader[Response]):
         self.head = None
         if self.headers:
             self.add_trailers(response)
-        self._emit_with_request(response)
+        request = self._request
+        pairing = self.pairing
+        if request is None or not request.complete or pairing.early or response.version != "1.1" or self.interim:
+            self._emit_with_request(response)
+        else:
+            self._request = None
+            self._emit(Exchange(pairing.connection, "http/1.1", pairing.outgoing, request, response, []))
 
     def forget_head(self) -> None:
         self._reason = b""

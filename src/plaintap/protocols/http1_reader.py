@@ -173,6 +173,7 @@ class Reader(Generic[Head]):
         self._resuming = False
         self._keep_bytes = keep_bytes
         self.headers.clear()
+        self.forget_head()
         self.head = head
         self.first_ns = first_ns
         head.complete = False

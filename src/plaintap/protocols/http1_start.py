@@ -17,14 +17,15 @@ METHODS = (
 PLAIN_METHODS = {method: method.decode() for method in METHODS if method not in (b"HEAD", b"CONNECT")}
 """All but those whose response is framed by the request: RFC 9112, 6.3."""
 
+_ANY_METHOD = b"|".join(method for method in METHODS if method != b"CONNECT")
+
 # RFC 9112, 3.2: origin form, absolute form, asterisk form; CONNECT's authority form.
-REQUEST_START = re.compile(rb"(?:\r\n)*(?:(?:%b) (?:/|\*|https?://)|CONNECT [^ /]+:)" % b"|".join(METHODS))
+REQUEST_START = re.compile(rb"(?:\r\n)*(?:(?:%b) (?:/|\*|https?://)|CONNECT [^ /]+:)" % _ANY_METHOD)
 RESPONSE_START = re.compile(rb"(?:\r\n)*HTTP/1\.[01] \d")
 
-_PREFIXES = (*(method + b" /" for method in METHODS), b"HTTP/1.1 2", b"HTTP/1.0 2")
-_LONGEST_MAYBE = max(len(method) for method in METHODS) + len(b" https://")
+_PREFIXES = (*(method + b" " for method in METHODS), b"HTTP/1.1 2", b"HTTP/1.0 2")
 _MAYBE = re.compile(
-    rb"(?:(?:%b) (?:h|ht|htt|http|https|https?:/?)?|CONNECT [^ /:]{0,253})\Z|HTTP/1?\.?[01]? ?\Z" % b"|".join(METHODS)
+    rb"(?:(?:%b) (?:h|ht|htt|http|https|https?:/?)?|CONNECT [^ /:]{0,253})\Z|HTTP/1?\.?[01]? ?\Z" % _ANY_METHOD
 )
 
 

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 
-from plaintap.errors import PlaintapError
+from plaintap.errors import PlaintapError, reason
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -23,7 +23,7 @@ class CommandError(PlaintapError):
     """The command could not be executed; the exit code is the shell's for that."""
 
     def __init__(self, command: str, error: OSError) -> None:
-        super().__init__(f"cannot run {command}: {error.strerror}", hint=_HINT)
+        super().__init__(f"cannot run {command}: {reason(error)}", hint=_HINT)
         self.exit_code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from plaintap import _native
-from plaintap.errors import TargetError, UsageError
+from plaintap.errors import TargetError, UsageError, reason
 from plaintap.events import SESSION_END, WIRE_VERSION, Kind
 from plaintap.runtime.counters import read_counters
 from plaintap.runtime.kernel_config import Filters, pack_config
@@ -116,7 +116,7 @@ class Kernel:
             fd = os.open(self.filters.cgroup_path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise UsageError(
-                f"cannot open cgroup {self.filters.cgroup_path}: {error.strerror}", hint=_CGROUP_HINT
+                f"cannot open cgroup {self.filters.cgroup_path}: {reason(error)}", hint=_CGROUP_HINT
             ) from error
         try:
             _native.map_update(self._object.map_fd("pt_cgroups"), PID.pack(0), PID.pack(fd))

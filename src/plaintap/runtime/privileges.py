@@ -10,7 +10,7 @@ import errno
 import sys
 from pathlib import Path
 
-from plaintap.errors import KernelError, PrivilegeError
+from plaintap.errors import KernelError, PrivilegeError, reason
 
 CAP_SYS_ADMIN = 21
 NEEDED = {38: "CAP_PERFMON", 39: "CAP_BPF"}
@@ -32,24 +32,25 @@ def require_capabilities() -> None:
         return
     missing = [name for bit, name in sorted(NEEDED.items(), reverse=True) if not held >> bit & 1]
     if missing:
-        has = "it has neither" if len(missing) == len(NEEDED) else f"it lacks {missing[0]}"
-        raise PrivilegeError(f"eBPF needs CAP_BPF and CAP_PERFMON, and {has}", hint=sudo_hint())
+        has = "has neither" if len(missing) == len(NEEDED) else f"lacks {missing[0]}"
+        raise PrivilegeError(f"eBPF needs CAP_BPF and CAP_PERFMON, this process {has}", hint=sudo_hint())
 
 
 def sudo_hint() -> str:
     """The same command line with sudo in front."""
     import shlex  # noqa: PLC0415 - only on the way to an error
+    import shutil  # noqa: PLC0415
 
-    words = ["plaintap", *sys.argv[1:]]
-    return f"run it as root: sudo {shlex.join(words)}"
+    program = "plaintap" if shutil.which("plaintap") == sys.argv[0] else sys.argv[0]
+    return f"run it as root: sudo {shlex.join([program, *sys.argv[1:]])}"
 
 
 def refused(error: OSError, doing: str) -> PrivilegeError | KernelError:
     """What a failed system call of the native extension means to the user."""
     log = telling_lines(getattr(error, "log", ""))
     if error.errno in {errno.EPERM, errno.EACCES} and not log:
-        return PrivilegeError(f"the kernel refused to {doing}: {error.strerror}", hint=sudo_hint())
-    return KernelError(f"the kernel refused to {doing}: {error.strerror}{log}", hint=_KERNEL_HINT)
+        return PrivilegeError(f"the kernel refused to {doing}: {reason(error)}", hint=sudo_hint())
+    return KernelError(f"the kernel refused to {doing}: {reason(error)}{log}", hint=_KERNEL_HINT)
 
 
 _KERNEL_HINT = "plaintap needs Linux 5.15 or newer with BTF (/sys/kernel/btf/vmlinux)"

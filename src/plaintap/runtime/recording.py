@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from plaintap import __version__, _native
-from plaintap.errors import RecordingError
+from plaintap.errors import RecordingError, reason
 from plaintap.events import Record, encode_meta
 
 MAGIC = b"PTAPREC1"
@@ -29,7 +29,7 @@ def clock_offset_ns() -> int:
 class Recorder:
     """A recording being written; the ring writes into `fd` itself, in C."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, clock_offset_ns: int) -> None:
         """Makes or empties the file, mode 0600. Raises RecordingError."""
         self.path = path
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_APPEND
@@ -38,15 +38,8 @@ class Recorder:
             os.fchmod(self.fd, 0o600)
             os.write(self.fd, MAGIC)
         except OSError as error:
-            raise RecordingError(f"cannot record to {path}: {error.strerror}") from error
-        self.meta(
-            {
-                "plaintap": __version__,
-                "clock_offset_ns": clock_offset_ns(),
-                "kernel": platform.release(),
-                "host": platform.node(),
-            }
-        )
+            raise RecordingError(f"cannot record to {path}: {reason(error)}", hint=_PATH_HINT) from error
+        self.meta({"plaintap": __version__, "kernel": platform.release(), "clock_offset_ns": clock_offset_ns})
 
     def meta(self, values: dict[str, object]) -> None:
         """Appends a META record. Raises OSError."""
@@ -69,7 +62,7 @@ def batches(path: str) -> Iterator[list[Record]]:
         with Path(path).open("rb", buffering=0) as file:
             yield from _batches(file.read, path)
     except OSError as error:
-        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+        raise RecordingError(f"cannot read {path}: {reason(error)}", hint=_HINT) from error
 
 
 def _batches(read: object, path: str) -> Iterator[list[Record]]:
@@ -84,7 +77,7 @@ def _batches(read: object, path: str) -> Iterator[list[Record]]:
         try:
             records, taken = decoder.decode(data)
         except ValueError as error:
-            raise RecordingError(f"{path} is damaged: {error}") from error
+            raise RecordingError(f"{path} is damaged: {error}", hint=_HINT) from error
         rest = data[taken:]
         yield records
 
@@ -95,4 +88,5 @@ def read(path: str) -> Iterator[Record]:
         yield from batch
 
 
+_PATH_HINT = "give a file in a folder you may write to"
 _HINT = "recordings are made with --record FILE"

@@ -13,11 +13,10 @@ from types import FrameType
 
 from plaintap import _native
 from plaintap.config import CaptureConfig, TlsConfig, ring_size_bytes
-from plaintap.errors import OutputError, RecordingError, TargetError
+from plaintap.errors import RecordingError, TargetError, reason
 from plaintap.events import Fact, Kind, ProcessHeld
 from plaintap.messages import Totals
 from plaintap.modules.attacher import Attacher, Library
-from plaintap.outputs.base import SinkClosed
 from plaintap.runtime.child import Child, release
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters
@@ -70,8 +69,11 @@ class Capture:
             cgroup_path=common.cgroup_path,
             follow=self._child is not None,
         )
-        self.pipeline = Pipeline(common, clock_offset_ns=clock_offset_ns(), stop=self.stop, learn=self._learn)
-        self._recorder = Recorder(common.record) if common.record else None
+        offset_ns = clock_offset_ns()
+        self.pipeline = Pipeline(
+            common, clock_offset_ns=offset_ns, stop=self.stop, learn=self._learn, notice=self._reporter.notice
+        )
+        self._recorder = Recorder(common.record, clock_offset_ns=offset_ns) if common.record else None
         self._kernel = Kernel("openssl", filters, ring_bytes=ring_bytes)
         if not self._kernel.addresses:
             self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
@@ -141,31 +143,24 @@ class Capture:
 
     def _drain(self, timeout_ms: int) -> bool:
         record_fd = self._recorder.fd if self._recorder else -1
-        wanted = self.pipeline.shows or self._child is not None
         try:
-            batch = self._kernel.ring.drain(BATCH_BYTES, timeout_ms, record_fd, wanted)
+            batch = self._kernel.ring.drain(BATCH_BYTES, timeout_ms, record_fd, self.pipeline.shows)
         except _native.NativeError as error:
             self._recording_failed(error)
             return True
-        if not batch:
-            return False
-        try:
+        if batch:
             self.pipeline.feed(batch)
-        except SinkClosed:
-            self.stop()
-        except OutputError as error:
-            self._reporter.notice(f"{error.message}; the capture goes on")
-        return True
+        return self._kernel.ring.pending() > 0 or bool(batch)
 
     def _recording_failed(self, error: _native.NativeError) -> None:
         """What is recorded stays whole; the capture goes on without."""
         assert self._recorder
-        self._reporter.notice(f"cannot record to {self._recorder.path}: {error.strerror}; recording ends here")
+        self._reporter.notice(f"cannot record to {self._recorder.path}: {reason(error)}; recording ends here")
         self.pipeline.losses["recording_failed"] = 1
         self._recorder.close()
         self._recorder = None
         if not self.pipeline.shows:
-            raise RecordingError(f"cannot record to {self._common.record}: {error.strerror}")
+            raise RecordingError(f"cannot record to {self._common.record}: {reason(error)}")
 
     def _learn(self, fact: Fact) -> None:
         """A held process goes on once its new file was looked at, and attached if need be."""
@@ -196,8 +191,8 @@ class Capture:
         self._kernel.detach()
         if self._watcher:
             self._watcher.close()
-        while self._kernel.ring.pending() and self._drain(0):
-            pass
+        while self._kernel.ring.pending():
+            self._drain(0)
         self._end_open_sessions()
         kernel = self._kernel.counters()
         kernel["watch_lost"] = self._watcher.lost if self._watcher else 0

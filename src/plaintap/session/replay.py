@@ -7,7 +7,6 @@ import time
 
 from plaintap.config import ReplayConfig
 from plaintap.events import Fact, Meta, Record
-from plaintap.outputs.base import SinkClosed
 from plaintap.runtime import recording
 from plaintap.session.pipeline import Pipeline, Reporter
 
@@ -17,11 +16,14 @@ NS_PER_S = 1_000_000_000
 class Replay:
     """One recording on its way through a pipeline."""
 
-    def __init__(self, config: ReplayConfig) -> None:
+    def __init__(self, config: ReplayConfig, reporter: Reporter) -> None:
         self._config = config
+        self._reporter = reporter
         self._stopped = False
         self._counters: dict[str, int] = {}
-        self._pipeline = Pipeline(config.common, clock_offset_ns=0, stop=self._stop, learn=self._learn)
+        self._pipeline = Pipeline(
+            config.common, clock_offset_ns=0, stop=self._stop, learn=self._learn, notice=reporter.notice
+        )
         self._last_ns = 0
         self._began_ns = 0
         self._due_s = 0.0
@@ -29,18 +31,15 @@ class Replay:
     def _stop(self) -> None:
         self._stopped = True
 
-    def run(self, reporter: Reporter) -> int:
+    def run(self) -> int:
         """The exit code. Raises RecordingError."""
-        try:
-            for batch in recording.batches(self._config.path):
-                self._feed(batch)
-                if self._stopped:
-                    break
-        except SinkClosed:
-            pass
+        for batch in recording.batches(self._config.path):
+            self._feed(batch)
+            if self._stopped:
+                break
         seconds = (self._last_ns - self._began_ns) / NS_PER_S
         totals = self._pipeline.close(self._counters, now_ns=self._last_ns, duration_s=seconds)
-        reporter.summary(totals)
+        self._reporter.summary(totals)
         lost = totals.lost_bytes or totals.losses
         return 1 if lost and self._config.common.strict else 0
 
@@ -74,4 +73,4 @@ class Replay:
 
 def replay(config: ReplayConfig, *, reporter: Reporter) -> int:
     """Replays a recording; the exit code. Raises RecordingError."""
-    return Replay(config).run(reporter)
+    return Replay(config, reporter).run()

@@ -84,11 +84,12 @@ class Tap:
         self.process.send_signal(number)
 
     def say(self, line: str) -> None:
-        """Writes a line to its standard input, a pipe, and ends that."""
+        """Writes a line to its standard input, a pipe, and ends that; whoever read it may be gone."""
         assert self.process.stdin
-        with self.process.stdin as stdin, contextlib.suppress(BrokenPipeError):
-            stdin.write(f"{line}\n".encode())
-            stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{line}\n".encode())
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     def wait_until_drained(self) -> None:
         """Until a stopped and continued reader has taken what was in its ring: its recording grows no more.

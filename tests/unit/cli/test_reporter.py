@@ -70,7 +70,7 @@ def test_ready_fd_whose_reader_has_gone() -> None:
     reporter = Reporter(stream=stream, environ={}, ready_fd=writing)
     os.close(reading)
     ready(reporter)
-    assert lines(stream)[1] == f"plaintap: cannot write to --ready-fd {writing}: Broken pipe"
+    assert lines(stream)[1] == f"plaintap: cannot write to --ready-fd {writing}: broken pipe"
 
 
 def test_ready_fd_that_is_not_open(cli: Cli) -> None:
@@ -93,7 +93,7 @@ def test_a_service_manager_that_is_not_there(tmp_path: Path) -> None:
     stream = io.StringIO()
     address = str(tmp_path / "notify")
     ready(Reporter(stream=stream, environ={"NOTIFY_SOCKET": address}))
-    assert lines(stream)[1] == f"plaintap: cannot tell the service manager at {address}: No such file or directory"
+    assert lines(stream)[1] == f"plaintap: cannot tell the service manager at {address}: no such file or directory"
 
 
 class Gone(io.StringIO):

@@ -8,9 +8,9 @@ import errno
 import os
 from pathlib import Path
 
-from plaintap.errors import OutputError
+from plaintap.errors import OutputError, reason
 from plaintap.outputs.base import SinkClosed
-from plaintap.outputs.sinks.writer import FdWriter, reason
+from plaintap.outputs.sinks.writer import FdWriter
 
 _MODE = 0o600
 _NOT_HERE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})

@@ -10,7 +10,7 @@ import errno
 import os
 import select
 
-from plaintap.errors import OutputError
+from plaintap.errors import OutputError, reason
 from plaintap.outputs.base import SinkClosed
 
 _BATCH_BYTES = 262_144
@@ -84,9 +84,3 @@ class FdWriter:
         message = f"cannot write to {self._name}: {reason(error)}"
         hint = "free some space; what follows is counted as lost until there is" if error.errno in _FULL else None
         raise OutputError(message, hint=hint) from error
-
-
-def reason(error: OSError) -> str:
-    """The system's words for an error, in our case: lower, no full stop."""
-    text = error.strerror or type(error).__name__
-    return text[:1].lower() + text[1:]
