@@ -15,6 +15,7 @@ from plaintap.runtime.recording import batches
 
 MB = 1e6
 BULK_BYTES = 1_000_000_000
+WRITE_ROUNDS = 7
 MEMORY_GOAL = at_most(80, 40)
 
 
@@ -30,7 +31,7 @@ def small_writes(bench: Bench) -> Iterator[Figure]:
         path, offset = target.ready
         _ns(target)
         bare = [_ns(target)]
-        for _ in range(bench.rounds):
+        for _ in range(WRITE_ROUNDS):
             with Tool(bench.plaintap, "tls", "--pid", str(target.process.pid), output=output) as tool:
                 took = _ns(target)
                 ends.append(tool.stop())

@@ -57,6 +57,9 @@ def possible_cpus() -> int: ...
 def program_missed(program_fd: int) -> int:
     """`recursion_misses` of bpf_prog_info: runs the kernel skipped."""
 
+def keep_freed_memory(size_bytes: int) -> None:
+    """mallopt(3): up to so much is not given back to the system but used again."""
+
 class Ring:
     """The consumer of one BPF ring buffer; not thread-safe."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from plaintap.errors import PlaintapError, TargetError, reason
-from plaintap.modules import openssl
+from plaintap.modules.base import Module, ProbePlan
 from plaintap.modules.cookies import LIBRARIES_MAX, pack_cookie
 from plaintap.runtime.kernel import Kernel, Probe
 from plaintap.targets import ldcache, procmaps
@@ -37,6 +37,7 @@ class Attacher:
 
     def __init__(
         self,
+        module: Module,
         kernel: Kernel,
         *,
         attached: Callable[[Library], None],
@@ -44,13 +45,14 @@ class Attacher:
         pids: Sequence[int] = (),
     ) -> None:
         self.libraries: list[Library] = []
+        self._module = module
         self._kernel = kernel
         self._tell = attached
         self._debug = debug
         self._pids = tuple(pids)
         self._seen: set[FileId] = set()
         self._attached: set[tuple[int, int]] = set()
-        self._plans: dict[str, openssl.ProbePlan | None] = {}
+        self._plans: dict[str, ProbePlan | None] = {}
         self._lock = threading.Lock()
 
     def look_at_host(self, pids: Collection[int] = ()) -> procmaps.Scan:
@@ -59,7 +61,7 @@ class Attacher:
         for file in found.files.values():
             self.look_at(file)
         if not pids:
-            for path in ldcache.libraries(openssl.LD_CACHE_PREFIXES):
+            for path in ldcache.libraries(self._module.ld_cache_prefixes):
                 with contextlib.suppress(PlaintapError):
                     self.attach_path(path)
         return found
@@ -112,16 +114,16 @@ class Attacher:
         finally:
             os.close(fd)
         if library is None:
-            raise TargetError(f"{path} defines neither SSL_read nor SSL_write: nothing to attach to", hint=_PATH_HINT)
+            raise TargetError(f"{path} does not define {self._module.defines}: nothing to attach to", hint=_PATH_HINT)
         return library
 
-    def _plan(self, elf: ElfFile, path: str) -> openssl.ProbePlan | None:
+    def _plan(self, elf: ElfFile, path: str) -> ProbePlan | None:
         """Copies of one build, such as in many containers, are taken apart once."""
         build_id = elf.build_id
         if build_id is None:
-            return openssl.plan(elf, path)
+            return self._module.plan(elf, path)
         if build_id not in self._plans:
-            self._plans[build_id] = openssl.plan(elf, path)
+            self._plans[build_id] = self._module.plan(elf, path)
         return self._plans[build_id]
 
     def _attach(self, fd: int, path: str) -> Library | None:
@@ -145,7 +147,7 @@ class Attacher:
         return library
 
 
-def _probes(plan: openssl.ProbePlan, number: int) -> list[Probe]:
+def _probes(plan: ProbePlan, number: int) -> list[Probe]:
     probes = []
     for call in plan.calls:
         cookie = pack_cookie(library=number, write=call.write, done_argument=call.done_argument)

@@ -7,11 +7,10 @@ finding the files, attaching and counting nested calls once is the session's and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from plaintap.errors import TargetError
+from plaintap.modules.base import CallPoint, FreePoint, Module, NotHookable, ProbePlan
 from plaintap.targets.attachpoints import Form, Wrappers, cheapest_point
 from plaintap.targets.version import openssl_version, sibling_libcrypto
 from plaintap.targets.x86 import ARGUMENTS, Decoder
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
     from plaintap.targets.elf import ElfFile
     from plaintap.targets.elfsymbols import Symbol
-
-LD_CACHE_PREFIXES: Final = ("libssl.so",)
-"""Names in the loader's cache that are worth a look although no process has them mapped yet."""
 
 # Public functions and which argument receives the count (ssl.h): 0 for those that return it, 1-based for `size_t *`.
 # SSL_write_ex2 (3.3) has its flags fourth. Whatever peeks is absent: it takes nothing from the stream.
@@ -37,42 +33,6 @@ _FREE: Final = "SSL_free"
 # Compilers inline them into the public functions (Node is built so) while libssl's own BIO still calls them.
 _READ_INTERNAL: Final = "ssl_read_internal"
 _WRITE_INTERNAL: Final = "ssl_write_internal"
-
-
-class NotHookable(TargetError):  # noqa: N818 - a finding about a file, as its caller says it
-    """The file has functions of the family, but none that can be probed."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallPoint:
-    """One function that moves plaintext, to be probed at entry and return; offsets are in the file."""
-
-    entry_offset: int
-    return_offset: int
-    write: bool
-    done_argument: int
-    """0: the return value is the count. 4 or 5: that argument (1-based) is a `size_t *`, and 1 returned is success."""
-    function: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class FreePoint:
-    """Where a session's object, the first argument, is given up; the offset is in the file."""
-
-    offset: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProbePlan:
-    """Everything to attach in one file."""
-
-    name: str
-    """For people: `libssl 3.0.22`, `node: OpenSSL 3.0.16`."""
-    version: str | None
-    calls: tuple[CallPoint, ...]
-    frees: tuple[FreePoint, ...]
 
 
 def plan(elf: ElfFile, path: str, *, libcrypto: str | None = None) -> ProbePlan | None:
@@ -164,3 +124,12 @@ class _Direction:
         why = f"{name} at {vaddr:#x}, {reason}; {point.why}"
         self._points.append(CallPoint(offset, offset, self._write, done_argument, name, why))
         self._probed[vaddr] = name
+
+
+OPENSSL: Final = Module(
+    name="tls",
+    family="openssl",
+    plan=plan,
+    ld_cache_prefixes=("libssl.so",),
+    defines="SSL_read or SSL_write",
+)

@@ -103,9 +103,10 @@ class Http1:
         reader.restart()
         reader.first_ns = reader.now_ns
         if is_response:
-            # One who waits for each answer has asked only the last one since the loss.
-            if not self._pairing.pipelined:
-                self._pairing.unanswered(leave=1)
+            # One who waits for each answer has asked only the last one since the loss; else it cannot be told.
+            self._pairing.unanswered(leave=0 if self._pairing.pipelined else 1)
+            if not self._pairing.pending:
+                self._release_requests()
             self._step_through_responses()
         reader.feed(data)
 
@@ -222,6 +223,7 @@ class Http1:
             self._give_back(direction, ts_ns)
         self._requests.detach()
         self._responses.detach()
+        del self._pairing.on_special  # a bound method too
 
     def _give_back(self, direction: int, ts_ns: int) -> None:
         reader = self._readers[direction]

@@ -6,7 +6,6 @@ Owns which response answers which request (RFC 9112, 9.3.2: first in, first out)
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import httptools
@@ -36,6 +35,7 @@ class Pairing:
         "connection",
         "early",
         "emit",
+        "interim",
         "on_special",
         "outgoing",
         "pending",
@@ -56,7 +56,9 @@ class Pairing:
         self.emit = emit
         self.on_special = on_special
         self.outgoing = outgoing
-        self.pending: deque[Request] = deque()
+        self.pending: list[Request] = []
+        self.interim: list[int] = []
+        """Statuses of interim responses to the oldest pending request."""
         self.early: Exchange | None = None
         """Answered in full while its request is still being sent."""
         self.pipelined = False
@@ -74,11 +76,16 @@ class Pairing:
     def unanswered(self, *, leave: int = 0) -> None:
         """Emits the oldest pending requests without a response, all but `leave` of them."""
         while len(self.pending) > leave:
-            request = self.pending.popleft()
+            request = self.pending.pop(0)
             if self.special and self.is_special(request):
                 self.special -= 1
             protocol = _PROTOCOLS.get(request.version) or f"http/{request.version}"
-            self.emit(Exchange(self.connection, protocol, self.outgoing, request, None, []))
+            self.emit(Exchange(self.connection, protocol, self.outgoing, request, None, self.take_interim()))
+
+    def take_interim(self) -> list[int]:
+        interim = self.interim
+        self.interim = []
+        return interim
 
     def emit_early(self) -> None:
         if self.early:
@@ -117,8 +124,7 @@ class RequestReader(Reader[Request]):
         parser = self.parser
         url = self._url
         method = parser.get_method()  # type: ignore[union-attr] # the other kind has other readers
-        # httptools refuses a target that is not ASCII.
-        # As in `GET /path HTTP/1.1`; asking httptools formats a string each time.
+        # httptools refuses targets that are not ASCII; asking it for the version formats a string each time.
         is_usual = self.data.startswith(b"HTTP/1.1", len(method) + len(url) + 2)
         version = "1.1" if is_usual else parser.get_http_version()
         try:
@@ -183,7 +189,7 @@ class RequestReader(Reader[Request]):
 class ResponseReader(Reader[Response]):
     """A response takes its request when its head is complete and is emitted with it when its body is."""
 
-    __slots__ = ("_emit", "_pending", "_reason", "_request", "answered", "interim", "pairing")
+    __slots__ = ("_emit", "_pending", "_reason", "_request", "answered", "pairing")
 
     RESUME_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
     RESUME_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -193,7 +199,6 @@ class ResponseReader(Reader[Response]):
         self._pending = pairing.pending
         self._emit = pairing.emit
         self._request: Request | None = None
-        self.interim: list[int] = []
         self.answered: tuple[Request, Response] | None = None
         """The special request whose response's head was just completed, and that; http1.py takes it."""
         self.pairing = pairing
@@ -217,9 +222,11 @@ class ResponseReader(Reader[Response]):
         status = parser.get_status_code()  # type: ignore[union-attr] # the other kind has other readers
         headers = self.headers
         if status < 200 and status != 101:
-            self.interim.append(status)
+            self.pairing.interim.append(status)
             headers.clear()
             self._reason = b""
+            if self._unfinished:
+                self.take_unfinished()
             return
         version = "1.1" if self.data.startswith(b"HTTP/1.1") else parser.get_http_version()
         reason = _REASONS.get(self._reason)
@@ -235,7 +242,7 @@ class ResponseReader(Reader[Response]):
         self._reason = b""
         pending = self._pending
         if pending:
-            self._request = pending.popleft()
+            self._request = pending.pop(0)
             if pending:
                 self.pairing.pipelined = True
             if self.pairing.special:
@@ -259,7 +266,7 @@ class ResponseReader(Reader[Response]):
             self.add_trailers(response)
         request = self._request
         pairing = self.pairing
-        if request is None or not request.complete or pairing.early or response.version != "1.1" or self.interim:
+        if request is None or not request.complete or pairing.early or response.version != "1.1" or pairing.interim:
             self._emit_with_request(response)
         else:
             self._request = None
@@ -279,7 +286,7 @@ class ResponseReader(Reader[Response]):
                 reason=text_of(self._reason),
             )
             if self._pending:
-                self._request = self._pending.popleft()
+                self._request = self._pending.pop(0)
                 self.pairing.special -= bool(self.pairing.special) and self.pairing.is_special(self._request)
             self.take_unfinished()
         self.head = None
@@ -297,9 +304,8 @@ class ResponseReader(Reader[Response]):
     def _emit_with_request(self, response: Response) -> None:
         request = self._request
         self._request = None
-        interim = self.interim
-        self.interim = []
         pairing = self.pairing
+        interim = pairing.take_interim()
         version = response.version
         protocol = _PROTOCOLS.get(version) or f"http/{version}"
         exchange = Exchange(pairing.connection, protocol, pairing.outgoing, request, response, interim)

@@ -17,6 +17,7 @@ from plaintap.errors import RecordingError, TargetError, reason
 from plaintap.events import Fact, Kind, ProcessHeld
 from plaintap.messages import Totals
 from plaintap.modules.attacher import Attacher, Library
+from plaintap.modules.registry import MODULES
 from plaintap.runtime.child import Child, release
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters
@@ -73,13 +74,14 @@ class Capture:
         self.pipeline = Pipeline(
             common, clock_offset_ns=offset_ns, stop=self.stop, learn=self._learn, notice=self._reporter.notice
         )
+        module = MODULES["tls"]
         self._recorder = Recorder(common.record, clock_offset_ns=offset_ns) if common.record else None
-        self._kernel = Kernel("openssl", filters, ring_bytes=ring_bytes)
+        self._kernel = Kernel(module.family, filters, ring_bytes=ring_bytes)
         if not self._kernel.addresses:
             self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
         link_pids = common.pid if len(common.pid) <= LINK_PIDS_MAX and not self._child else ()
         self._attacher = Attacher(
-            self._kernel, attached=self._library_attached, debug=self._reporter.debug, pids=link_pids
+            module, self._kernel, attached=self._library_attached, debug=self._reporter.debug, pids=link_pids
         )
         self._watcher: Watcher | None = None
 

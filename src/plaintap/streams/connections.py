@@ -73,7 +73,8 @@ class Connections:
         self._on_fact = on_fact
         self._losses = Losses()
         self._workers: dict[int, Worker] = {}
-        # Evicted or idle sessions may speak again, and their identity is told only once.
+        # Evicted and idle sessions may speak again, and their identity is told only once; of a process that has
+        # exited, the totals may still come.
         self._dormant: dict[int, tuple[Connection, tuple[int, int]]] = {}
         self._sessions_of: dict[int, set[int]] = {}
         self._living: set[int] = set()
@@ -167,7 +168,7 @@ class Connections:
     def close(self, ts_ns: int) -> None:
         """No more records will come."""
         for session in list(self._workers):
-            self._end(session, ts_ns, "closed")
+            self._end(session, ts_ns, "closed", for_good=True)
         self._hand_on()
 
     def _hand_on(self) -> None:
@@ -249,14 +250,19 @@ class Connections:
         return worker
 
     def _ended(self, ended: SessionEnded) -> None:
-        worker = self._workers.get(ended.session)
+        session, ts_ns = ended.session, ended.ts_ns
+        worker = self._workers.get(session)
         if worker is None:
-            self._dormant.pop(ended.session, None)
-            return
+            _, seen = self._dormant.get(session, (None, (0, 0)))
+            if ended.read_bytes <= seen[READ] and ended.written_bytes <= seen[WRITE]:
+                self._dormant.pop(session, None)
+                return
+            # It has spoken since, or all along, and none of that came through.
+            worker = self._unknown(session, 0, ts_ns)
         for direction, total_bytes in ((READ, ended.read_bytes), (WRITE, ended.written_bytes)):
             if total_bytes > worker.end[direction]:
-                worker.missing(direction, ended.ts_ns, total_bytes - worker.end[direction])
-        self._end(ended.session, ended.ts_ns, "closed")
+                worker.missing(direction, ts_ns, total_bytes - worker.end[direction])
+        self._end(session, ts_ns, "closed", for_good=True)
 
     def _evict(self, ts_ns: int) -> None:
         """Those silent for longest go, a share of all at a time since finding them looks at all."""
@@ -265,7 +271,7 @@ class Connections:
             self._end(session, ts_ns, "evicted")
             self.evicted += 1
 
-    def _end(self, session: int, ts_ns: int, reason: str) -> None:
+    def _end(self, session: int, ts_ns: int, reason: str, *, for_good: bool = False) -> None:
         worker = self._workers.pop(session)
         connection = worker.connection
         worker.close(ts_ns, reason)
@@ -277,7 +283,7 @@ class Connections:
             sessions.discard(session)
             if not sessions:
                 del self._sessions_of[connection.pid]
-        if reason != "closed":
+        if not for_good:
             self._dormant[session] = connection, (worker.end[READ], worker.end[WRITE])
-            if len(self._dormant) > 2 * self._max_workers:
+            if len(self._dormant) > self._max_workers:
                 del self._dormant[next(iter(self._dormant))]

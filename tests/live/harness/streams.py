@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from harness.truth import Address, Digest, Truth
 
 from plaintap.events import Kind, Meta, ProcessExited, Record, SessionEnded, SessionSeen, decode_fact
 from plaintap.runtime import recording
+
+_Key = tuple[int, Address | None, Address | None] | tuple[int, int | None]
 
 
 @dataclass(slots=True)
@@ -76,12 +79,10 @@ class Stream:
         socket = self.seen[-1].socket
         return (socket.remote_address, socket.remote_port) if socket else None
 
-    def matches(self, truth: Truth) -> bool:
-        if truth.pid != self.pid:
-            return False
-        if truth.local is None:
-            return self.ssl == truth.ssl
-        return (self.local, self.remote) == (truth.local, truth.remote)
+    @property
+    def key(self) -> _Key:
+        """What a peer knows this session by."""
+        return (self.pid, self.local, self.remote) if self.local else (self.pid, self.ssl)
 
     def __repr__(self) -> str:
         return (
@@ -100,6 +101,9 @@ class Streams:
         self.exited: list[int] = []
         for record in records:
             self._add(record)
+        self._by_key: defaultdict[_Key, list[Stream]] = defaultdict(list)
+        for stream in self.all:
+            self._by_key[stream.key].append(stream)
 
     @classmethod
     def from_recording(cls, path: Path) -> Streams:
@@ -141,7 +145,7 @@ class Streams:
 
     def find(self, truth: Truth) -> Stream:
         """The one stream with the pid and the 5-tuple (or SSL pointer, without a socket) of `truth`."""
-        found = [stream for stream in self.all if stream.matches(truth)]
+        found = self._by_key[(truth.pid, truth.local, truth.remote) if truth.local else (truth.pid, truth.ssl)]
         assert len(found) == 1, f"{len(found)} streams for {truth}, of that process: {self.of(truth.pid)}"
         return found[0]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from elf_image import ENDBR64, PUSH_RBP, RET, TEXT_OFFSET, TEXT_VADDR, ElfImage, Piece
 
-from plaintap.modules.openssl import CallPoint, NotHookable, ProbePlan, plan
+from plaintap.modules.base import CallPoint, NotHookable, ProbePlan
+from plaintap.modules.openssl import plan
 from plaintap.targets.elf import ElfFile
 
 SUB_8, ADD_8 = b"\x48\x83\xec\x08", b"\x48\x83\xc4\x08"

@@ -166,6 +166,7 @@ ROWS = [
         [(WRITE, GET), (READ, b"HTTP/1.0 200 OK\r\n\r\nuntil the end")],
         ["-> GET /a?b=1 = 200 'until the end'"],
     ),
+    Row("interim alone", [(WRITE, POST), (READ, b"HTTP/1.1 100 Continue\r\n\r\n")], ["-> POST /p 'work' = 100 ?"]),
     Row("request alone", [(WRITE, GET)], ["-> GET /a?b=1 = ?"]),
     Row("response alone", [(READ, OK)], ["-> ? = 200 'hello'"]),
     Row("cut request", [(WRITE, POST[:-2])], ["-> POST /p 'wo' cut = ?"]),
@@ -515,8 +516,9 @@ GAPS: dict[str, tuple[list[tuple[int, bytes | int]], list[str]]] = {
             HELLO,
             f"lost read@{2 * len(OK)} 50",
             raw_line(READ, 2 * len(OK) + 50, b"tail"),
-            HELLO,
             "-> GET /a?b=1 = ?",
+            "-> GET /a?b=1 = ?",
+            "-> ? = 200 'hello'",
         ],
     ),
 }

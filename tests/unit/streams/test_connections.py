@@ -177,6 +177,24 @@ def test_last_bytes_lost() -> None:
     assert capture.tapes[0].calls[1:] == [("gap", READ, 7), ("close", 90, None)]
 
 
+def test_all_bytes_lost() -> None:
+    capture = Capture()
+    capture.feed([ended(read=7, written=2)])
+    assert [message.missing_bytes for message in capture.messages if isinstance(message, Lost)] == [7, 2]
+    assert (capture.connections.lost_bytes, capture.connections.connections, capture.connections.open) == (9, 1, 0)
+
+
+def test_totals_that_come_after_the_process_has_exited() -> None:
+    capture = Capture()
+    capture.feed([seen(1), seen(2), data(0, b"ab", session=1), data(0, b"ab", session=2), exited()])
+    capture.feed([ended(1, read=0, written=2), ended(2, read=0, written=5)])
+    (lost,) = capture.of(Lost)
+    assert isinstance(lost, Lost)
+    assert (lost.connection.session, lost.connection.comm, lost.missing_bytes) == (2, "curl", 3)
+    assert (capture.connections.connections, capture.connections.unattributed) == (2, 2)
+    assert capture.connections.written_bytes == 4
+
+
 def test_repeated_bytes_are_skipped() -> None:
     capture = Capture()
     capture.feed([seen(), data(0, b"abcd"), data(0, b"abcd"), data(2, b"cd"), data(2, b"cdEF"), data(6, b"g")])
@@ -323,9 +341,10 @@ def test_workers_are_bounded_the_longest_silent_go() -> None:
 def test_evicted_sessions_are_not_remembered_for_ever() -> None:
     capture = Capture(max_workers=2)
     capture.feed([data(0, b"a", session=session, ts_ns=session) for session in range(1, 50)])
-    assert len(capture.connections._dormant) <= 4
-    capture.feed([ended(session, read=0, written=1) for session in range(1, 50)])
+    assert len(capture.connections._dormant) == 2
+    capture.feed([ended(session, read=0, written=1) for session in range(46, 50)])
     assert capture.connections._dormant == {}
+    assert capture.connections.lost_bytes == 0
 
 
 def test_close_ends_everything() -> None:
