@@ -186,17 +186,16 @@ def test_files_that_cannot_be_read(cli: Cli, file: Path, tmp_path: Path) -> None
 
 def test_wrong_values_in_the_environment(cli: Cli) -> None:
     cli.environ["PLAINTAP_COLOR"] = "red"
-    assert (
-        cli.refused()
-        == "plaintap: PLAINTAP_COLOR: expected auto, always or never, got 'red'\n  hint: --color is for: auto colours a terminal unless NO_COLOR is set\n"
+    assert cli.refused() == (
+        "plaintap: PLAINTAP_COLOR: expected auto, always or never, got 'red'\n"
+        "  hint: --color is for: auto colours a terminal unless NO_COLOR is set\n"
     )
 
 
 def test_misspelt_variables(cli: Cli) -> None:
     cli.environ["PLAINTAP_MAP_SIZE"] = "1"
     assert cli.refused() == (
-        "plaintap: PLAINTAP_COLOR: expected auto, always or never, got 'red'\n"
-        "  hint: --color is for: auto colours a terminal unless NO_COLOR is set\n"
+        "plaintap: unknown environment variable PLAINTAP_MAP_SIZE\n  hint: did you mean PLAINTAP_MAPSIZE?\n"
     )
 
 
