@@ -29,7 +29,7 @@ int pt_call_enter(struct pt_regs *regs)
 SEC("uprobe")
 int pt_call_return(struct pt_regs *regs)
 {
-	return_call(regs);
+	return_call(regs, bpf_get_attach_cookie(regs));
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #define PLAINTAP_CALLS_H
 
 #define PT_DEPTH 4
+#define PT_LIBRARIES 4096
 #define PT_CEILING_CHUNKS 1024 /* 16 MiB a call; config.ceiling_chunks lowers it */
 
 /* What user space attaches with each probe; src/plaintap/modules/cookies.py packs it. */
@@ -53,6 +54,23 @@ struct {
 } pt_threads SEC(".maps");
 
 static const struct thread no_thread;
+
+/* Libraries whose probes are all in place; a return from one whose entry was missed is a loss. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PT_LIBRARIES);
+	__type(key, __u32);
+	__type(value, __u32);
+} pt_attached SEC(".maps");
+
+static __always_inline void count_unmatched(__u64 cookie)
+{
+	__u32 library = COOKIE_LIBRARY(cookie);
+	__u32 *attached = bpf_map_lookup_elem(&pt_attached, &library);
+
+	if (attached && *attached)
+		count(PT_UNMATCHED_RETURNS, 1);
+}
 
 static __always_inline struct thread *find_thread(__u32 tid)
 {
@@ -222,7 +240,7 @@ static __always_inline void send_call(struct thread *thread, const struct frame 
 		count(PT_BEYOND_CEILING_BYTES, outgoing->left);
 }
 
-static __always_inline void return_call(struct pt_regs *regs)
+static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tid = id;
@@ -238,7 +256,7 @@ static __always_inline void return_call(struct pt_regs *regs)
 	if (!running)
 		return;
 	if (!frame)
-		count(PT_UNMATCHED_RETURNS, 1);
+		count_unmatched(cookie);
 	if (!frame || frame->inner)
 		return;
 	done = bytes_done(regs, frame);

@@ -139,7 +139,7 @@ class Attacher:
             raise TargetError(f"more than {LIBRARIES_MAX} libraries at once")
         library = Library(len(self.libraries) + 1, plan.name, path)
         self._tell(library)
-        self._kernel.attach(fd, _probes(plan, library.number), pids=self._pids)
+        self._kernel.attach(fd, _probes(plan, library.number), library=library.number, pids=self._pids)
         self._attached.add(inode)
         self.libraries.append(library)
         for call in plan.calls:

@@ -150,8 +150,10 @@ class Kernel:
         key = FILE_ID.pack(inode, device[0] << 20 | device[1], 0)
         _native.map_update(self._object.map_fd("pt_looked"), key, PID.pack(1))
 
-    def attach(self, fd: int, probes: Sequence[Probe], *, pids: Sequence[int] = ()) -> None:
+    def attach(self, fd: int, probes: Sequence[Probe], *, library: int, pids: Sequence[int] = ()) -> None:
         """Links every probe in the open file, for all processes or only for some.
+
+        From then on a return from this library without its entry counts as a loss.
 
         Raises TargetError when the kernel refuses the file, KernelError otherwise.
         """
@@ -167,6 +169,7 @@ class Kernel:
                 raise TargetError(f"cannot attach to pid {pid}: no such process") from error
             raise refused(error, "attach the probes") from error
         self._links += made
+        _native.map_update(self._object.map_fd("pt_attached"), PID.pack(library), PID.pack(1))
 
     def _link(self, program: str, path: str, probes: list[Probe], pid: int) -> list[int]:
         program_fd = self._object.program_fd(program)

@@ -7,6 +7,7 @@ import re
 
 from wire_header import INCLUDE, Header
 
+from plaintap.modules.cookies import LIBRARIES_MAX
 from plaintap.runtime.kernel_config import CEILING_CHUNKS, CONFIG, Filters, pack_config
 
 KERNEL = Header("wire.h", "config.h")
@@ -44,6 +45,12 @@ def test_each_filter_sets_its_switch() -> None:
 
 def test_followers_are_found_by_pid() -> None:
     assert number(unpack(Filters(follow=True))["filter_pid"]) == 1
+
+
+def test_there_is_a_place_for_every_library() -> None:
+    found = re.search(r"#define PT_LIBRARIES (\d+)", CALLS)
+    assert found
+    assert int(found[1]) == LIBRARIES_MAX + 1
 
 
 def test_the_ceiling_is_the_programs_own() -> None:
