@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -42,6 +43,7 @@ struct buffer {
 struct map_watch {
 	PyObject_HEAD
 	int epoll_fd;
+	int wake_fd;
 	int count;
 	size_t size;
 	struct buffer *buffers;
@@ -59,7 +61,7 @@ static struct file_id *slot_of(struct map_watch *watch, const struct file_id *id
 static int open_buffer(struct map_watch *watch, int cpu)
 {
 	struct perf_event_attr attributes;
-	struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)watch->count};
+	struct epoll_event event = {.events = EPOLLIN};
 	struct buffer *buffer = &watch->buffers[watch->count];
 	void *page;
 
@@ -97,13 +99,17 @@ static void close_all(struct map_watch *watch)
 	watch->count = 0;
 	if (watch->epoll_fd > 0)
 		close(watch->epoll_fd);
+	if (watch->wake_fd > 0)
+		close(watch->wake_fd);
 	watch->epoll_fd = -1;
+	watch->wake_fd = -1;
 }
 
 static int watch_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
 	static char *names[] = {NULL};
 	struct map_watch *watch = (struct map_watch *)self;
+	struct epoll_event wake = {.events = EPOLLIN};
 	int cpus = libbpf_num_possible_cpus(), error = 0;
 
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "", names))
@@ -116,7 +122,9 @@ static int watch_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 		return -1;
 	}
 	watch->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (watch->epoll_fd < 0)
+	watch->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (watch->epoll_fd < 0 || watch->wake_fd < 0 ||
+	    epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, watch->wake_fd, &wake))
 		error = errno;
 	for (int cpu = 0; cpu < cpus && !error; cpu++)
 		error = open_buffer(watch, cpu);
@@ -228,6 +236,13 @@ static PyObject *watch_wait(PyObject *self, PyObject *arguments)
 	return list ? Py_BuildValue("NK", list, (unsigned long long)lost) : NULL;
 }
 
+static PyObject *watch_wake(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	eventfd_write(((struct map_watch *)self)->wake_fd, 1);
+	Py_RETURN_NONE;
+}
+
 static PyObject *watch_forget(PyObject *self, PyObject *arguments)
 {
 	struct map_watch *watch = (struct map_watch *)self;
@@ -245,6 +260,7 @@ static PyObject *watch_forget(PyObject *self, PyObject *arguments)
 
 static PyMethodDef watch_methods[] = {
 	{"wait", watch_wait, METH_VARARGS, NULL},
+	{"wake", watch_wake, METH_NOARGS, NULL},
 	{"forget", watch_forget, METH_VARARGS, NULL},
 	{"close", watch_close, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},

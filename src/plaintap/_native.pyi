@@ -96,5 +96,7 @@ class MapWatch:
 
         A (device, inode) is reported once; `forget` makes it new again.
         """
+    def wake(self) -> None:
+        """Ends every `wait` from now on, from any thread."""
     def forget(self, major: int, minor: int, inode: int) -> None: ...
     def close(self) -> None: ...

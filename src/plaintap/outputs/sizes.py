@@ -37,7 +37,9 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def duration(duration_ns: int) -> str:
-    """At most seven characters up to 99 hours: `0.4 ms`, `34 ms`, `2.0 s`, `59 s`, `3.2 min`, `1.5 h`."""
+    """At most seven characters up to 99 hours: `31 µs`, `0.4 ms`, `34 ms`, `2.0 s`, `59 s`, `3.2 min`, `1.5 h`."""
+    if duration_ns < 99_500:
+        return f"{duration_ns / 1000:.0f} µs"
     if duration_ns < 9_950_000:
         return f"{duration_ns / NS_PER_MS:.1f} ms"
     if duration_ns < 999_500_000:

@@ -64,6 +64,7 @@ class Kernel:
         self.addresses = True
         """False where the kernel has no way to tell which socket a call used."""
         self._links: list[int] = []
+        self._closers: list[threading.Thread] = []
         self._multi = "nomulti" not in os.environ.get(FORCE, "").split(",")
         self._family = family
         self._ring_bytes = ring_bytes
@@ -164,7 +165,7 @@ class Kernel:
                 for program, group in _by_program(probes):
                     made += self._link(program, path, group, pid)
         except _native.NativeError as error:
-            _close_all(made)
+            _close(made)
             if error.errno == errno.ESRCH:
                 raise TargetError(f"cannot attach to pid {pid}: no such process") from error
             raise refused(error, "attach the probes") from error
@@ -207,14 +208,16 @@ class Kernel:
         return records
 
     def detach(self) -> None:
-        """Every probe goes; what is in the ring stays."""
+        """Ends the capture at one moment; what is in the ring stays, the probes go meanwhile."""
         self.set_running(False)
-        _close_all(self._links)
+        self._closers += _start_closing(self._links)
         self._links = []
 
     def close(self) -> None:
-        """Everything goes."""
+        """Everything goes, and has gone when this returns."""
         self.detach()
+        for closer in self._closers:
+            closer.join()
         self.ring.close()
         self._object.close()
 
@@ -230,13 +233,13 @@ def _by_program(probes: Sequence[Probe]) -> list[tuple[str, list[Probe]]]:
     return list(groups.items())
 
 
-def _close_all(fds: list[int]) -> None:
-    """Closes links side by side: each waits 40 ms for the kernel's grace period."""
-    threads = [threading.Thread(target=_close, args=(fds[start::CLOSERS],)) for start in range(min(CLOSERS, len(fds)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _start_closing(fds: list[int]) -> list[threading.Thread]:
+    """Links close side by side: each waits 40 ms for the kernel's grace period."""
+    shares = [fds[start::CLOSERS] for start in range(min(CLOSERS, len(fds)))]
+    closers = [threading.Thread(target=_close, args=(share,)) for share in shares]
+    for closer in closers:
+        closer.start()
+    return closers
 
 
 def _close(fds: list[int]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from plaintap import _native
 
-WAIT_MS = 100
+FOREVER_MS = -1
 
 
 class Watcher:
@@ -32,15 +32,16 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            mappings, lost = self._watch.wait(WAIT_MS)
+            mappings, lost = self._watch.wait(FOREVER_MS)
             self.lost += lost
             for pid, major, minor, inode, _, _ in mappings:
                 if not self._mapped(pid, (major, minor), inode):
                     self._watch.forget(major, minor, inode)
 
     def close(self) -> None:
-        """Ends the thread; at most one wait later."""
+        """Ends the thread."""
         self._stop.set()
+        self._watch.wake()
         if self._thread.ident is not None:
             self._thread.join()
         self._watch.close()

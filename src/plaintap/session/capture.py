@@ -28,7 +28,7 @@ from plaintap.runtime.watch import Watcher
 from plaintap.session.pipeline import Pipeline, Reporter
 
 BATCH_BYTES = 1 << 20
-POLL_MS = 10
+POLL_MS = 20
 IDLE_POLL_MS = 40
 TICK_NS = 1_000_000_000
 LINK_PIDS_MAX = 16

@@ -37,7 +37,8 @@ def test_size(size_bytes: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("duration_ns", "text"),
     [
-        (0, "0.0 ms"),
+        (0, "0 µs"),
+        (31_400, "31 µs"),
         (400_000, "0.4 ms"),
         (3 * MS, "3.0 ms"),
         (34 * MS, "34 ms"),

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records as the kernel writes them, for tests that stand on recordings."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from plaintap import events
+from plaintap.events import Kind, encode_meta
+from plaintap.runtime.recording import MAGIC
+
+NO_SOCKET = events.SOCKET.pack(0, b"", b"", 0, 0, 0, 0, 0, -1)
+
+
+def ipv4_socket(*, local_port: int, remote_port: int) -> bytes:
+    """A `struct pt_socket` on loopback."""
+    address = socket.inet_aton("127.0.0.1")
+    return events.SOCKET.pack(0, address, address, local_port, remote_port, socket.AF_INET, 1, 4026531833, -1)
+
+
+@dataclass
+class Speaker:
+    """One TLS session of one process; offsets advance by themselves."""
+
+    session: int = 5
+    pid: int = 77
+    comm: bytes = b"curl"
+    socket: bytes = NO_SOCKET
+    library: int = 1
+    ts_ns: int = 1_000_000_000
+
+    def __post_init__(self) -> None:
+        self.offsets = [0, 0]
+
+    def data(self, direction: int, payload: bytes, *, after_ns: int = 1_000_000) -> bytes:
+        """A DATA record with the next bytes of a direction."""
+        self.ts_ns += after_ns
+        offset = self.offsets[direction]
+        self.offsets[direction] += len(payload)
+        head = (events.WIRE_VERSION, Kind.DATA, 0, events.DATA_SIZE + len(payload), self.ts_ns, self.pid, self.pid)
+        fields = (self.session, offset, 0xABC0, len(payload), 1000, self.library, direction, self.comm)
+        return events.DATA.pack(*head, *fields) + self.socket + payload
+
+    def lose(self, direction: int, size_bytes: int) -> None:
+        """Bytes nobody captured."""
+        self.offsets[direction] += size_bytes
+
+    def end(self) -> bytes:
+        """A SESSION_END record."""
+        head = (events.WIRE_VERSION, Kind.SESSION_END, 0, events.SESSION_END.size, self.ts_ns, self.pid, self.pid)
+        return events.SESSION_END.pack(*head, self.session, *self.offsets)
+
+
+def recording(*records: bytes, clock_offset_ns: int = 0) -> bytes:
+    """A whole recording: magic, what is told first, the records."""
+    told = encode_meta({"clock_offset_ns": clock_offset_ns}, 1)
+    library = encode_meta({"library": 1, "name": "libssl 3.0.22"}, 1)
+    return b"".join((MAGIC, told, library, *records))
