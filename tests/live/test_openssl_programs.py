@@ -31,7 +31,7 @@ def test_every_form_of_the_calls(targets: Targets, taps: Taps, size: int, form: 
 
 
 def test_ipv6(targets: Targets, taps: Taps) -> None:
-    require("::1" in Path("/etc/hosts").read_text() or Path("/proc/net/if_inet6").exists(), "this host has no IPv6")
+    require(Path("/proc/net/if_inet6").exists(), "this host has no IPv6")
     compared = compare_with_peers(targets, taps, "transfer", 5000, 5000, host="::1")
     assert compared.streams.find(compared.said[0]).remote is not None
     assert compared.said[0].local is not None
