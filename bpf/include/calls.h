@@ -2,9 +2,8 @@
 /*
  * Calls of a library in progress, by thread, and what goes out when one returns.
  *
- * Calls nest: SSL_write may call SSL_write_ex of the same session (one call for us) and the BIO of
- * a session may be another session (TLS in TLS: two calls). So a thread has a small stack of
- * frames. A frame whose function was left by longjmp or a signal never returns; it is recognised by
+ * Calls nest: SSL_write may call SSL_write_ex of the same session (sent once) and the BIO of a
+ * session may be another session (TLS in TLS: two calls). So a thread has a small stack of frames. A frame whose function was left by longjmp or a signal never returns; it is recognised by
  * its stack pointer, since a live caller's is always above that of what it calls.
  */
 #ifndef PLAINTAP_CALLS_H
@@ -26,7 +25,7 @@ struct frame {
 	__u64 done; /* address of the size_t that receives the count, 0: the return value counts */
 	__u16 library;
 	__u8 direction;
-	__u8 inner; /* part of the same call of the frame below */
+	__u8 inner_sent; /* a call inside this one, of the same session and direction, was sent */
 	__u8 used_socket;
 	__u8 pad[3];
 };
@@ -121,12 +120,7 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie)
 	frame->library = COOKIE_LIBRARY(cookie);
 	frame->direction = COOKIE_WRITE(cookie);
 	frame->used_socket = 0;
-	frame->inner = 0;
-	if (depth) {
-		struct frame *below = &thread->frames[(depth - 1) & (PT_DEPTH - 1)];
-
-		frame->inner = below->ssl == frame->ssl && below->direction == frame->direction;
-	}
+	frame->inner_sent = 0;
 	thread->depth = depth + 1;
 }
 
@@ -240,6 +234,19 @@ static __always_inline void send_call(struct thread *thread, const struct frame 
 		count(PT_BEYOND_CEILING_BYTES, outgoing->left);
 }
 
+/*
+ * The inner of two calls is sent and the outer is not, rather than the other way round: an outer
+ * one that was left by longjmp would silence every later call.
+ */
+static __always_inline void tell_outer(struct thread *thread, const struct frame *frame)
+{
+	__u64 depth = thread->depth;
+	struct frame *outer = &thread->frames[(depth - 1) & (PT_DEPTH - 1)];
+
+	if (depth && outer->ssl == frame->ssl && outer->direction == frame->direction)
+		outer->inner_sent = 1;
+}
+
 static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 id = bpf_get_current_pid_tgid();
@@ -250,14 +257,12 @@ static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 	struct frame *frame;
 	__u64 done;
 
-	if (!wanted(id >> 32))
-		return;
 	frame = thread ? leave_call(thread, regs->sp) : 0;
 	if (!running)
 		return;
-	if (!frame)
+	if (!frame && wanted(id >> 32))
 		count_unmatched(cookie);
-	if (!frame || frame->inner)
+	if (!frame || frame->inner_sent)
 		return;
 	done = bytes_done(regs, frame);
 	if (!done && !frame->used_socket)
@@ -269,8 +274,10 @@ static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 		return;
 	if (frame->used_socket)
 		set_socket(session, &thread->socket_id, &thread->socket);
-	if (done)
+	if (done) {
+		tell_outer(thread, frame);
 		send_call(thread, frame, session, done);
+	}
 }
 
 static __always_inline void end_session(__u64 ssl)

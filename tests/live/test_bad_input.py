@@ -126,7 +126,7 @@ def test_no_btf(taps: Taps) -> None:
     """A kernel without type information, as far as this process can see."""
     # In a chroot "/" is no mount and cannot be made private; nothing outside /sys is covered there.
     hide = "mount --make-rprivate / 2>/dev/null && others='/boot /lib/modules'; mount --make-rprivate /sys; "
-    hide += "for place in /sys/kernel/btf $others; do test ! -d $place || mount -t tmpfs none $place; done; exec \"$@\""
+    hide += 'for place in /sys/kernel/btf $others; do test ! -d $place || mount -t tmpfs none $place; done; exec "$@"'
     before = (require_command("unshare"), "--mount", "--propagation", "unchanged", "sh", "-c", hide, "sh")
     check_refused(taps.run("tls", before=before), "BTF", "/sys/kernel/btf/vmlinux")
 

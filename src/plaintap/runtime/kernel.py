@@ -161,7 +161,8 @@ class Kernel:
         path = f"/proc/self/fd/{fd}"
         made: list[int] = []
         try:
-            for pid in pids or (0,):
+            # A perf event is of one thread; without uprobe_multi the programs filter alone.
+            for pid in pids if pids and self._multi else (0,):
                 for program, group in _by_program(probes):
                     made += self._link(program, path, group, pid)
         except _native.NativeError as error:
