@@ -63,7 +63,7 @@ def _page(titles: dict[str, str]) -> list[str]:
     passed, failed = results.count("passed"), results.count("**failed**")
     counts = f"{passed} passed, {failed} failed, {len(results) - passed - failed} left out"
     host = [
-        f"Linux {platform.release()} {platform.machine()}",
+        f"Linux {platform.release().partition('-')[0]} {platform.machine()}",
         _distribution(),
         f"Python {platform.python_version()}",
         ssl.OPENSSL_VERSION,
