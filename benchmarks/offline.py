@@ -13,7 +13,7 @@ from measure import NONE_LOST, Figure, at_least, at_most, median_of
 from tool import run_once
 
 from plaintap import _native
-from plaintap.events import DATA, READ, SOCKET, WIRE_VERSION, WRITE, Kind, encode_meta
+from plaintap.events import DATA, READ, SOCKET, WIRE_VERSION, WRITE, Kind, Meta, encode_meta
 from plaintap.runtime.recording import MAGIC
 from plaintap.streams.connections import Connections
 
@@ -58,7 +58,7 @@ class Recording:
 
     def write(self, path: Path) -> None:
         """As a recording that ended by itself."""
-        meta = encode_meta({"plaintap": "0", "clock_offset_ns": 1_700_000_000 * 10**9}, START_NS)
+        meta = encode_meta(Meta(plaintap="0", clock_offset_ns=1_700_000_000 * 10**9), START_NS)
         path.write_bytes(b"".join([MAGIC, meta, *self.records]))
 
 

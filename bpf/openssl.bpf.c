@@ -45,14 +45,14 @@ int pt_session_free(struct pt_regs *regs)
 SEC("raw_tp/sock_send_length")
 int pt_socket_send(struct bpf_raw_tracepoint_args *context)
 {
-	note_socket((struct sock *)context->args[0]);
+	note_socket((struct sock *)context->args[0], PT_WRITE);
 	return 0;
 }
 
 SEC("raw_tp/sock_recv_length")
 int pt_socket_receive(struct bpf_raw_tracepoint_args *context)
 {
-	note_socket((struct sock *)context->args[0]);
+	note_socket((struct sock *)context->args[0], PT_READ);
 	return 0;
 }
 

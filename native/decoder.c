@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECORD_MAX (1 << 20) /* one longer than this is damage, not a record to wait for */
+
 struct decoder {
 	PyObject_HEAD
 	struct identities *identities;
@@ -44,10 +46,13 @@ static PyObject *decode_buffer(struct decoder *decoder, const uint8_t *bytes, si
 		int failed;
 
 		memcpy(&header, bytes + done, sizeof(header));
-		if (header.version == PT_WIRE_VERSION && header.size > size - done)
+		if (header.version == PT_WIRE_VERSION && header.size > size - done &&
+		    header.size <= RECORD_MAX)
 			break;
 		if (!record_is_whole(bytes + done, size - done)) {
-			PyErr_Format(PyExc_ValueError, "no record at byte %zu", done);
+			if (done) /* what stands before the damage is good */
+				break;
+			PyErr_SetString(PyExc_ValueError, "no record");
 			failed = -1;
 		} else {
 			failed = record_append(list, decoder->identities, bytes + done, header.size,
@@ -73,6 +78,10 @@ static PyObject *decoder_decode(PyObject *self, PyObject *arguments)
 
 	if (!PyArg_ParseTuple(arguments, "O|n", &object, &max_bytes))
 		return NULL;
+	if (!decoder->identities) {
+		PyErr_SetString(PyExc_ValueError, "not initialised");
+		return NULL;
+	}
 	if (PyObject_GetBuffer(object, &buffer, PyBUF_SIMPLE))
 		return NULL;
 	if (max_bytes < 0 || max_bytes > buffer.len)

@@ -131,16 +131,16 @@ static int uprobe_event_type(void)
 
 static PyObject *link_uprobe_perf(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
-	static char *names[] = {"program_fd", "path", "offset", "cookie", "returns", "pid", NULL};
-	int program_fd, returns = 0, pid = 0, event, link;
+	static char *names[] = {"program_fd", "path", "offset", "cookie", "returns", NULL};
+	int program_fd, returns = 0, event, link;
 	unsigned long long offset, cookie;
 	const char *path;
 	struct perf_event_attr attributes;
 	struct link_create create;
 
 	(void)module;
-	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "isKK|$pi", names, &program_fd, &path,
-					 &offset, &cookie, &returns, &pid))
+	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "isKK|$p", names, &program_fd, &path,
+					 &offset, &cookie, &returns))
 		return NULL;
 	memset(&attributes, 0, sizeof(attributes));
 	attributes.size = sizeof(attributes);
@@ -148,8 +148,7 @@ static PyObject *link_uprobe_perf(PyObject *module, PyObject *arguments, PyObjec
 	attributes.config = returns ? 1 : 0; /* format/retprobe: config:0 */
 	attributes.config1 = (uint64_t)(uintptr_t)path;
 	attributes.config2 = offset;
-	event = (int)syscall(__NR_perf_event_open, &attributes, pid ? pid : -1, pid ? -1 : 0, -1,
-			     PERF_FLAG_FD_CLOEXEC);
+	event = (int)syscall(__NR_perf_event_open, &attributes, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
 		return native_error(errno, "open uprobe event");
 	memset(&create, 0, sizeof(create));

@@ -17,10 +17,11 @@
 #include <unistd.h>
 
 #define BUFFER_PAGES 32
-#define SEEN_SLOTS 8192 /* forgetting a file only costs looking at it again */
+#define SEEN_BITS 13 /* forgetting a file only costs looking at it again */
 
 struct file_id {
 	uint64_t inode;
+	uint64_t generation; /* inode numbers are used again */
 	uint32_t major;
 	uint32_t minor;
 };
@@ -55,7 +56,7 @@ static struct file_id *slot_of(struct map_watch *watch, const struct file_id *id
 	uint64_t hash = (id->inode ^ (uint64_t)id->major << 40 ^ (uint64_t)id->minor << 52) *
 			11400714819323198485ULL;
 
-	return &watch->seen[hash >> 51];
+	return &watch->seen[hash >> (64 - SEEN_BITS)];
 }
 
 static int open_buffer(struct map_watch *watch, int cpu)
@@ -114,9 +115,13 @@ static int watch_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "", names))
 		return -1;
+	if (watch->seen) {
+		PyErr_SetString(PyExc_RuntimeError, "initialised twice");
+		return -1;
+	}
 	watch->size = BUFFER_PAGES * (size_t)sysconf(_SC_PAGESIZE);
 	watch->buffers = calloc(cpus > 0 ? (size_t)cpus : 1, sizeof(*watch->buffers));
-	watch->seen = calloc(SEEN_SLOTS, sizeof(*watch->seen));
+	watch->seen = calloc(1 << SEEN_BITS, sizeof(*watch->seen));
 	if (!watch->buffers || !watch->seen) {
 		PyErr_NoMemory();
 		return -1;
@@ -157,7 +162,8 @@ static void watch_dealloc(PyObject *self)
 
 static int append_mapping(struct map_watch *watch, PyObject *list, const struct mapping *mapping)
 {
-	struct file_id id = {mapping->inode, mapping->major, mapping->minor};
+	struct file_id id = {mapping->inode, mapping->inode_generation, mapping->major,
+			     mapping->minor};
 	struct file_id *slot = slot_of(watch, &id);
 	PyObject *path, *tuple;
 	int result;
@@ -168,7 +174,7 @@ static int append_mapping(struct map_watch *watch, PyObject *list, const struct 
 	path = PyUnicode_DecodeFSDefault(mapping->path);
 	tuple = path ? Py_BuildValue("IIIKKN", mapping->pid, id.major, id.minor,
 				     (unsigned long long)id.inode,
-				     (unsigned long long)mapping->address, path) :
+				     (unsigned long long)id.generation, path) :
 		       NULL;
 	if (!tuple)
 		return -1;
@@ -224,6 +230,10 @@ static PyObject *watch_wait(PyObject *self, PyObject *arguments)
 
 	if (!PyArg_ParseTuple(arguments, "i", &timeout_ms))
 		return NULL;
+	if (watch->epoll_fd <= 0) {
+		PyErr_SetString(PyExc_ValueError, "the watch is closed");
+		return NULL;
+	}
 	Py_BEGIN_ALLOW_THREADS
 	ready = epoll_wait(watch->epoll_fd, &event, 1, timeout_ms);
 	Py_END_ALLOW_THREADS
@@ -247,11 +257,14 @@ static PyObject *watch_forget(PyObject *self, PyObject *arguments)
 {
 	struct map_watch *watch = (struct map_watch *)self;
 	struct file_id id, *slot;
-	unsigned long long inode;
+	unsigned long long inode, generation;
 
-	if (!PyArg_ParseTuple(arguments, "IIK", &id.major, &id.minor, &inode))
+	if (!PyArg_ParseTuple(arguments, "IIKK", &id.major, &id.minor, &inode, &generation))
 		return NULL;
+	if (!watch->seen)
+		Py_RETURN_NONE;
 	id.inode = inode;
+	id.generation = generation;
 	slot = slot_of(watch, &id);
 	if (!memcmp(slot, &id, sizeof(id)))
 		memset(slot, 0, sizeof(*slot));

@@ -7,6 +7,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t rounded(size_t bytes)
+{
+	return (bytes + 7) & ~(size_t)7;
+}
+
+static bool is_per_cpu(uint32_t type)
+{
+	return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH ||
+	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+/* The kernel reads and writes as much as the map says, whatever the caller's buffers hold. */
+static bool sizes_fit(int fd, Py_ssize_t key_size, Py_ssize_t value_size)
+{
+	struct bpf_map_info info;
+	unsigned int size = sizeof(info);
+	size_t value;
+
+	memset(&info, 0, sizeof(info));
+	if (bpf_obj_get_info_by_fd(fd, &info, &size)) {
+		native_error(errno, "read map information");
+		return false;
+	}
+	value = info.value_size;
+	if (is_per_cpu(info.type))
+		value = rounded(value) * (size_t)libbpf_num_possible_cpus();
+	if (key_size == (Py_ssize_t)info.key_size &&
+	    (value_size < 0 || value_size == (Py_ssize_t)value))
+		return true;
+	PyErr_Format(PyExc_ValueError, "map %s has keys of %u and values of %zu bytes", info.name,
+		     info.key_size, value);
+	return false;
+}
+
 static PyObject *map_update(PyObject *module, PyObject *arguments)
 {
 	int fd;
@@ -15,6 +49,8 @@ static PyObject *map_update(PyObject *module, PyObject *arguments)
 
 	(void)module;
 	if (!PyArg_ParseTuple(arguments, "iy#y#", &fd, &key, &key_size, &value, &value_size))
+		return NULL;
+	if (!sizes_fit(fd, key_size, value_size))
 		return NULL;
 	if (bpf_map_update_elem(fd, key, value, BPF_ANY))
 		return native_error(errno, "update map");
@@ -29,6 +65,8 @@ static PyObject *map_delete(PyObject *module, PyObject *arguments)
 
 	(void)module;
 	if (!PyArg_ParseTuple(arguments, "iy#", &fd, &key, &key_size))
+		return NULL;
+	if (!sizes_fit(fd, key_size, -1))
 		return NULL;
 	if (!bpf_map_delete_elem(fd, key))
 		Py_RETURN_TRUE;
@@ -47,6 +85,8 @@ static PyObject *map_lookup(PyObject *module, PyObject *arguments)
 
 	(void)module;
 	if (!PyArg_ParseTuple(arguments, "iy#n", &fd, &key, &key_size, &value_size))
+		return NULL;
+	if (!sizes_fit(fd, key_size, value_size))
 		return NULL;
 	value = calloc(1, (size_t)value_size);
 	if (!value)
@@ -70,6 +110,8 @@ static PyObject *map_keys(PyObject *module, PyObject *arguments)
 
 	(void)module;
 	if (!PyArg_ParseTuple(arguments, "in", &fd, &key_size))
+		return NULL;
+	if (!sizes_fit(fd, key_size, -1))
 		return NULL;
 	next = malloc(2 * (size_t)key_size);
 	list = PyList_New(0);

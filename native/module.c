@@ -4,22 +4,36 @@
 #include <bpf/libbpf.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static PyObject *native_error_type;
 static char native_log[1 << 16];
 static size_t native_log_length;
 
+/* Keeps the end of what libbpf says: the telling lines of a verifier's log are the last ones. */
 static int keep_log(enum libbpf_print_level level, const char *format, va_list arguments)
 {
-	size_t room = sizeof(native_log) - native_log_length;
+	char *text;
 	int written;
+	size_t length, keep;
 
-	if (level == LIBBPF_DEBUG || room < 2)
+	if (level == LIBBPF_DEBUG || (written = vasprintf(&text, format, arguments)) < 0)
 		return 0;
-	written = vsnprintf(native_log + native_log_length, room, format, arguments);
-	if (written > 0)
-		native_log_length += (size_t)written < room ? (size_t)written : room - 1;
+	length = (size_t)written;
+	if (length >= sizeof(native_log)) {
+		memcpy(native_log, text + length - sizeof(native_log) + 1, sizeof(native_log));
+		native_log_length = sizeof(native_log) - 1;
+	} else {
+		keep = sizeof(native_log) - 1 - length;
+		if (native_log_length > keep) {
+			memmove(native_log, native_log + native_log_length - keep, keep);
+			native_log_length = keep;
+		}
+		memcpy(native_log + native_log_length, text, length + 1);
+		native_log_length += length;
+	}
+	free(text);
 	return written;
 }
 

@@ -20,6 +20,10 @@ static int object_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y#s", names, &image, &size, &name))
 		return -1;
+	if (object->bpf) {
+		PyErr_SetString(PyExc_RuntimeError, "initialised twice");
+		return -1;
+	}
 	native_log_reset();
 	options.object_name = name;
 	object->bpf = bpf_object__open_mem(image, (size_t)size, &options);
@@ -137,6 +141,10 @@ static PyObject *object_load(PyObject *self, PyObject *unused)
 	struct object *object = (struct object *)self;
 
 	(void)unused;
+	if (!object->bpf) {
+		PyErr_SetString(PyExc_ValueError, "the object is closed");
+		return NULL;
+	}
 	native_log_reset();
 	return none_or_error(bpf_object__load(object->bpf), "load programs");
 }

@@ -50,7 +50,7 @@ static uint64_t identity_hash(const struct pt_data *data)
 
 static bool identity_is_new(struct identities *identities, const struct pt_data *data)
 {
-	size_t slot = (data->session * 11400714819323198485ULL) >> 50;
+	size_t slot = (data->session * 11400714819323198485ULL) >> (64 - IDENTITY_BITS);
 	uint64_t hash = identity_hash(data);
 
 	if (identities->session[slot] == data->session && identities->hash[slot] == hash)

@@ -7,7 +7,8 @@
 #include <linux/types.h>
 #include "wire.h"
 
-#define IDENTITY_SLOTS 16384
+#define IDENTITY_BITS 14
+#define IDENTITY_SLOTS (1 << IDENTITY_BITS)
 
 /*
  * Which identity (process name, socket) each session was last shown with; a collision only costs a

@@ -73,6 +73,10 @@ static int ring_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "in", names, &fd, &size))
 		return -1;
+	if (ring->identities) {
+		PyErr_SetString(PyExc_RuntimeError, "initialised twice");
+		return -1;
+	}
 	ring->size = (size_t)size;
 	ring->identities = calloc(1, sizeof(*ring->identities));
 	if (!ring->identities) {
@@ -150,33 +154,62 @@ static int write_all(int fd, struct iovec *pieces, int count)
 	return 0;
 }
 
-/* Writes the records between two positions; a failed write leaves the file as it was before. */
+/* After a failed write: the file ends behind the last of these records that it holds whole. */
+static int keep_whole_records(const struct ring *ring, unsigned long from, unsigned long to, int fd,
+			      off_t start)
+{
+	struct stat status;
+	off_t end = start;
+
+	if (start < 0)
+		return 0;
+	if (fstat(fd, &status))
+		return errno;
+	while (from < to) {
+		const uint8_t *record;
+		uint32_t length, size;
+
+		if (!record_at(ring, from, &record, &length))
+			break;
+		from = after_record(from, length);
+		if (length & RECORD_DISCARDED || !record_is_whole(record, length))
+			continue;
+		size = ((const struct pt_header *)record)->size;
+		if (end + size > status.st_size)
+			break;
+		end += size;
+	}
+	return ftruncate(fd, end) ? errno : 0;
+}
+
+/* Writes the records between two positions. */
 static int record_span(const struct ring *ring, unsigned long from, unsigned long to, int fd)
 {
 	struct iovec pieces[IOV_MAX];
 	struct stat status;
 	off_t start = fstat(fd, &status) || !S_ISREG(status.st_mode) ? -1 : status.st_size;
+	unsigned long position = from;
 	int count = 0, error = 0;
 
-	while (from < to && !error) {
+	while (position < to && !error) {
 		const uint8_t *record;
 		uint32_t length;
 
-		if (!record_at(ring, from, &record, &length))
+		if (!record_at(ring, position, &record, &length))
 			break;
 		if (!(length & RECORD_DISCARDED) && record_is_whole(record, length)) {
 			pieces[count].iov_base = (void *)(uintptr_t)record;
 			pieces[count].iov_len = ((const struct pt_header *)record)->size;
 			count++;
 		}
-		from = after_record(from, length);
-		if (count == IOV_MAX || from >= to) {
+		position = after_record(position, length);
+		if (count == IOV_MAX || position >= to) {
 			error = write_all(fd, pieces, count);
 			count = 0;
 		}
 	}
-	if (error && start >= 0 && ftruncate(fd, start))
-		return error;
+	if (error)
+		keep_whole_records(ring, from, to, fd, start);
 	return error;
 }
 
@@ -262,6 +295,8 @@ static PyObject *ring_drain(PyObject *self, PyObject *arguments, PyObject *keywo
 	}
 	if (timeout_ms && !ring->backlog && wait_for_records(ring, timeout_ms))
 		return NULL;
+	if (!ring->consumer) /* closed by a signal's handler */
+		return PyList_New(0);
 	from = *ring->consumer;
 	to = batch_end(ring, from, (size_t)max_bytes);
 	if (record_fd >= 0 && to > from) {
@@ -271,6 +306,8 @@ static PyObject *ring_drain(PyObject *self, PyObject *arguments, PyObject *keywo
 	}
 	if (error)
 		return native_error(error, "record");
+	if (!ring->consumer) /* closed meanwhile by another thread */
+		return PyList_New(0);
 	list = tuples(ring, from, to, !data);
 	if (!list)
 		return NULL;

@@ -43,13 +43,17 @@ def kept(data: bytes) -> list[bytes]:
         if kind != Kind.META:
             records.append(record)
             continue
-        fact = decode_fact(kind, record)
-        assert isinstance(fact, Meta)
-        values: dict[str, object] = {
-            name: fact.values[name] for name in ("clock_offset_ns", "library", "name") if name in fact.values
-        }
-        if values:
-            records.append(encode_meta({"plaintap": __version__, **values}, ts_ns))
+        meta = decode_fact(kind, record)
+        assert isinstance(meta, Meta)
+        if meta.clock_offset_ns or meta.library or meta.counters:
+            told = Meta(
+                plaintap=__version__,
+                clock_offset_ns=meta.clock_offset_ns,
+                library=meta.library,
+                name=meta.name,
+                counters=meta.counters,
+            )
+            records.append(encode_meta(told, ts_ns))
     return records
 
 

@@ -11,6 +11,10 @@
 
 #define PT_DEPTH 4
 #define PT_LIBRARIES 4096
+
+#define USED_FIRST 1 /* the first of the thread's two remembered sockets */
+#define USED_SECOND 2
+#define USED_KNOWN 4	       /* the session's own, remembered or not */
 #define PT_CEILING_CHUNKS 1024 /* 16 MiB a call; config.ceiling_chunks lowers it */
 
 /* What user space attaches with each probe; src/plaintap/modules/cookies.py packs it. */
@@ -22,11 +26,12 @@ struct frame {
 	__u64 sp;
 	__u64 ssl;
 	__u64 buffer;
+	__u64 size; /* of the buffer */
 	__u64 done; /* address of the size_t that receives the count, 0: the return value counts */
 	__u16 library;
 	__u8 direction;
 	__u8 inner_sent; /* a call inside this one, of the same session and direction, was sent */
-	__u8 used_socket;
+	__u8 used;	 /* bits: which of the thread's sockets this call used */
 	__u8 pad[3];
 };
 
@@ -40,8 +45,7 @@ struct outgoing {
 struct thread {
 	__u64 depth;
 	struct frame frames[PT_DEPTH];
-	struct socket_id socket_id;
-	struct pt_socket socket;
+	struct used_socket sockets[2];
 	struct outgoing outgoing;
 };
 
@@ -86,8 +90,8 @@ static __always_inline __u64 argument(struct pt_regs *regs, __u32 number)
 {
 	__u64 fourth = regs->cx, fifth = regs->r8;
 
-	barrier_var(
-		fourth); /* both are loaded before the choice: a chosen context offset is refused */
+	/* Both are loaded before the choice: the verifier refuses a chosen context offset. */
+	barrier_var(fourth);
 	barrier_var(fifth);
 	return number == 4 ? fourth : number == 5 ? fifth : 0;
 }
@@ -116,29 +120,34 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie)
 	frame->sp = sp;
 	frame->ssl = regs->di;
 	frame->buffer = regs->si;
+	frame->size = regs->dx;
 	frame->done = argument(regs, COOKIE_DONE_ARGUMENT(cookie));
 	frame->library = COOKIE_LIBRARY(cookie);
 	frame->direction = COOKIE_WRITE(cookie);
-	frame->used_socket = 0;
+	frame->used = 0;
 	frame->inner_sent = 0;
 	thread->depth = depth + 1;
 }
 
-/* The frame of the function that returned to a stack pointer of `sp`; what is above it is stale. */
+/*
+ * The frame of the function that returned: its entry's stack pointer was that of the return
+ * address. What lies above that frame was abandoned.
+ */
 static __always_inline struct frame *leave_call(struct thread *thread, __u64 sp)
 {
-	__u64 depth = thread->depth;
-
-	for (__u32 i = 0; i < PT_DEPTH; i++)
-		if (depth > 1 && thread->frames[(depth - 2) & (PT_DEPTH - 1)].sp < sp)
-			depth--;
-	if (!depth || thread->frames[(depth - 1) & (PT_DEPTH - 1)].sp >= sp)
-		return 0;
-	thread->depth = depth - 1;
-	return &thread->frames[(depth - 1) & (PT_DEPTH - 1)];
+	for (__u32 i = PT_DEPTH; i > 0; i--) {
+		if (i > thread->depth || thread->frames[i - 1].sp + sizeof(__u64) != sp)
+			continue;
+		thread->depth = i - 1;
+		return &thread->frames[i - 1];
+	}
+	return 0;
 }
 
-/* Bytes the call moved: returned, or stored behind a size_t pointer when 1 is returned. */
+/*
+ * Bytes the call moved: returned, or stored behind a size_t pointer when 1 is returned. Never more
+ * than the buffer holds, whatever the target says.
+ */
 static __always_inline __u64 bytes_done(struct pt_regs *regs, const struct frame *frame)
 {
 	__s32 returned = (__s32)regs->ax;
@@ -147,12 +156,12 @@ static __always_inline __u64 bytes_done(struct pt_regs *regs, const struct frame
 	if (returned <= 0)
 		return 0;
 	if (!frame->done)
-		return returned;
+		return (__u32)returned <= (__u32)frame->size ? returned : 0;
 	if (bpf_probe_read_user(&done, sizeof(done), (void *)frame->done)) {
 		count(PT_UNREAD_RECORDS, 1);
 		return 0;
 	}
-	return done;
+	return done <= frame->size ? done : 0;
 }
 
 /* A reservation's size must be a constant, so one try per size class. */
@@ -247,6 +256,22 @@ static __always_inline void tell_outer(struct thread *thread, const struct frame
 		outer->inner_sent = 1;
 }
 
+/*
+ * A call may use other sockets beside its own (a callback that logs or asks a session cache): the
+ * known one stays if the call used it at all, and as long as it is open. Which of several is its own cannot be told here:
+ * rather none than a wrong one.
+ */
+static __always_inline void choose_socket(struct session *session, const struct thread *thread,
+					  __u8 used)
+{
+	const struct used_socket *only = &thread->sockets[used == USED_SECOND];
+
+	if (used != USED_FIRST && used != USED_SECOND)
+		return;
+	if (!same_socket(&only->id, &session->socket_id) && !is_open(&session->socket_id))
+		set_socket(session, only);
+}
+
 static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 id = bpf_get_current_pid_tgid();
@@ -265,15 +290,14 @@ static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 	if (!frame || frame->inner_sent)
 		return;
 	done = bytes_done(regs, frame);
-	if (!done && !frame->used_socket)
+	if (!done && !frame->used)
 		return;
 	key.ssl = frame->ssl;
 	key.tgid = id >> 32;
 	session = find_session(&key);
 	if (!session)
 		return;
-	if (frame->used_socket)
-		set_socket(session, &thread->socket_id, &thread->socket);
+	choose_socket(session, thread, frame->used);
 	if (done) {
 		tell_outer(thread, frame);
 		send_call(thread, frame, session, done);
@@ -291,23 +315,57 @@ static __always_inline void end_session(__u64 ssl)
 	bpf_map_delete_elem(&pt_sessions, &key);
 }
 
-/* A socket sent or received in this thread: it belongs to every call in progress here. */
-static __always_inline void note_socket(struct sock *sk)
+static __always_inline void mark_used(struct thread *thread, __u8 direction, __u8 bit)
+{
+	for (__u32 i = 0; i < PT_DEPTH; i++)
+		if (i < thread->depth && thread->frames[i].direction == direction)
+			thread->frames[i].used |= bit;
+}
+
+static __always_inline bool is_known_socket(const struct frame *frame, const struct socket_id *id)
+{
+	struct session_key key = {.ssl = frame->ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
+	struct session *session = bpf_map_lookup_elem(&pt_sessions, &key);
+
+	return session && same_socket(id, &session->socket_id);
+}
+
+/*
+ * A socket received in a read, or sent in a write, of this thread: it belongs to every such call in
+ * progress here. What else a call does with sockets is a callback's business.
+ */
+static __always_inline void note_socket(struct sock *sk, __u8 direction)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct thread *thread = bpf_map_lookup_elem(&pt_threads, &tid);
+	struct used_socket *slot;
 	struct socket_id id;
+	struct frame *top;
+	bool second;
 
 	if (!thread || !thread->depth)
 		return;
+	top = &thread->frames[(thread->depth - 1) & (PT_DEPTH - 1)];
+	if (top->direction != direction || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+		return;
 	read_socket_id(&id, sk);
-	if (!same_socket(&id, &thread->socket_id)) {
-		thread->socket_id = id;
-		read_socket(&thread->socket, sk);
+	if (same_socket(&id, &thread->sockets[0].id)) {
+		mark_used(thread, direction, USED_FIRST);
+		return;
 	}
-	for (__u32 i = 0; i < PT_DEPTH; i++)
-		if (i < thread->depth)
-			thread->frames[i].used_socket = 1;
+	if (same_socket(&id, &thread->sockets[1].id)) {
+		mark_used(thread, direction, USED_SECOND);
+		return;
+	}
+	if (is_known_socket(top, &id)) {
+		mark_used(thread, direction, USED_KNOWN);
+		return;
+	}
+	second = top->used & USED_FIRST;
+	slot = &thread->sockets[second];
+	slot->id = id;
+	read_socket(&slot->socket, sk);
+	mark_used(thread, direction, second ? USED_SECOND : USED_FIRST);
 }
 
 #endif

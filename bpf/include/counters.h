@@ -12,6 +12,7 @@ enum pt_counter {
 	PT_MAP_FULL,	      /* a failed map update */
 	PT_UNMATCHED_RETURNS, /* a return whose entry is not known */
 	PT_TOO_DEEP,	      /* calls nested deeper than PT_DEPTH */
+	PT_NOT_HELD,	      /* a followed process could not be stopped */
 	PT_COUNTERS,
 };
 
@@ -26,8 +27,8 @@ static __always_inline void count(__u32 which, __u64 by)
 {
 	__u64 *value = bpf_map_lookup_elem(&pt_counters, &which);
 
-	if (value)
-		*value += by;
+	if (value) /* another program may preempt this one on its CPU */
+		__sync_fetch_and_add(value, by);
 }
 
 #endif

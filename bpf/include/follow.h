@@ -11,7 +11,7 @@
 struct file_id {
 	__u64 inode;
 	__u32 device;
-	__u32 pad;
+	__u32 generation; /* inode numbers are used again */
 };
 
 /* Files user space has looked at. */
@@ -35,6 +35,7 @@ static __always_inline void hold_for(struct file *file, __u64 address)
 
 	id.inode = BPF_CORE_READ(inode, i_ino);
 	id.device = BPF_CORE_READ(inode, i_sb, s_dev);
+	id.generation = BPF_CORE_READ(inode, i_generation);
 	if (bpf_map_lookup_elem(&pt_looked, &id))
 		return;
 	held = bpf_ringbuf_reserve(&pt_ring, sizeof(*held), 0);
@@ -46,8 +47,9 @@ static __always_inline void hold_for(struct file *file, __u64 address)
 	held->inode = id.inode;
 	held->device = id.device;
 	held->address = address;
-	held->pad = 0;
-	bpf_send_signal(SIGSTOP);
+	held->generation = id.generation;
+	if (bpf_send_signal(SIGSTOP))
+		count(PT_NOT_HELD, 1);
 	bpf_ringbuf_submit(held, BPF_RB_FORCE_WAKEUP);
 }
 

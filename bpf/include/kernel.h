@@ -28,8 +28,12 @@ typedef _Bool bool;
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define SOCK_STREAM 1
+#define TCP_ESTABLISHED 1
+#define TCP_CLOSE_WAIT 8
 #define PROT_EXEC 4
 #define SIGSTOP 19
+#define ENOMEM 12
 
 enum {
 	BPF_ANY = 0,
@@ -78,6 +82,7 @@ struct super_block {
 struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	__u32 i_generation;
 };
 
 struct file {
@@ -112,6 +117,7 @@ struct task_struct {
 struct in6_addr {
 	union {
 		__u8 u6_addr8[16];
+		__be32 u6_addr32[4];
 	} in6_u;
 };
 
@@ -137,6 +143,7 @@ struct sock_common {
 	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -145,6 +152,7 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_type;
 };
 
 #pragma clang attribute pop

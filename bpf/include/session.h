@@ -72,7 +72,8 @@ static __always_inline struct session *new_session(const struct session_key *key
 	fresh.uid = bpf_get_current_uid_gid();
 	fresh.socket.fd = -1;
 	process_comm(fresh.comm);
-	if (bpf_map_update_elem(&pt_sessions, key, &fresh, BPF_ANY))
+	/* Of two threads that are first at once, one makes it. */
+	if (bpf_map_update_elem(&pt_sessions, key, &fresh, BPF_NOEXIST) == -ENOMEM)
 		count(PT_MAP_FULL, 1);
 	if (bpf_map_update_elem(&pt_speakers, &key->tgid, &one, BPF_ANY))
 		count(PT_MAP_FULL, 1);
@@ -86,25 +87,24 @@ static __always_inline struct session *find_session(const struct session_key *ke
 
 	if (session && session->mm == mm)
 		return session;
-	if (session)
+	if (session) {
 		send_session_end(session);
+		bpf_map_delete_elem(&pt_sessions, key);
+	}
 	return new_session(key, mm);
 }
 
 /* A library that reuses the SSL for another connection starts a new session of ours. */
-static __always_inline void set_socket(struct session *session, const struct socket_id *id,
-				       const struct pt_socket *socket)
+static __always_inline void set_socket(struct session *session, const struct used_socket *used)
 {
-	if (same_socket(&session->socket_id, id))
-		return;
 	if (session->socket_id.sock) {
 		send_session_end(session);
 		session->id = new_session_id();
 		session->offset[PT_READ] = 0;
 		session->offset[PT_WRITE] = 0;
 	}
-	session->socket_id = *id;
-	session->socket = *socket;
+	session->socket_id = used->id;
+	session->socket = used->socket;
 }
 
 #endif

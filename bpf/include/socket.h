@@ -6,7 +6,7 @@
 /* Cheap identity of a socket in use: pointer and tuple, since pointers are reused. */
 struct socket_id {
 	__u64 sock;
-	__u32 remote;
+	__u32 remote; /* IPv4 address, or the end of the IPv6 one */
 	__u16 remote_port;
 	__u16 local_port;
 };
@@ -14,15 +14,42 @@ struct socket_id {
 static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk)
 {
 	id->sock = (__u64)sk;
-	id->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
+		id->remote = BPF_CORE_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]);
+	else
+		id->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
 	id->remote_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	id->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
 
-static __always_inline bool same_socket(const struct socket_id *a, const struct socket_id *b)
+/* A socket some call in progress used. */
+struct used_socket {
+	struct socket_id id;
+	struct pt_socket socket;
+};
+
+/* A socket that was closed or reset has given its port back, but it is still the same one. */
+static __always_inline bool same_socket(const struct socket_id *now, const struct socket_id *known)
 {
-	return a->sock == b->sock && a->remote == b->remote && a->remote_port == b->remote_port &&
-	       a->local_port == b->local_port;
+	if (now->sock != known->sock || !now->local_port)
+		return now->sock == known->sock;
+	return now->remote == known->remote && now->remote_port == known->remote_port &&
+	       now->local_port == known->local_port;
+}
+
+/* Whether a socket seen earlier is still connected; its memory may be another one's by now. */
+static __always_inline bool is_open(const struct socket_id *known)
+{
+	struct sock *sk = (struct sock *)known->sock;
+	struct socket_id now;
+	__u8 state;
+
+	if (!sk)
+		return false;
+	read_socket_id(&now, sk);
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	return now.local_port && same_socket(&now, known) &&
+	       (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT);
 }
 
 static __always_inline void read_socket(struct pt_socket *out, struct sock *sk)

@@ -84,7 +84,7 @@ struct pt_held {
 	__u64 inode;
 	__u64 address; /* of the mapping, 0 for the executable itself */
 	__u32 device;  /* kernel encoding: major << 20 | minor */
-	__u32 pad;
+	__u32 generation;
 };
 
 #endif

@@ -39,9 +39,7 @@ def link_uprobe_multi(
 ) -> int:
     """One link for all offsets (file offsets) of one file; kernels >= 6.6; `pid` 0 is every process."""
 
-def link_uprobe_perf(
-    program_fd: int, path: str, offset: int, cookie: int, *, returns: bool = False, pid: int = 0
-) -> tuple[int, int]:
+def link_uprobe_perf(program_fd: int, path: str, offset: int, cookie: int, *, returns: bool = False) -> tuple[int, int]:
     """A perf event and its BPF link, both to be closed; kernels >= 5.15 for the cookie."""
 
 def link_raw_tracepoint(program_fd: int, name: str) -> int: ...
@@ -50,7 +48,10 @@ def map_delete(fd: int, key: bytes) -> bool:
     """False when there was no such key."""
 
 def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
-    """For per-CPU maps `value_size` is that of all possible CPUs together (8-byte rounded each)."""
+    """For per-CPU maps `value_size` is that of all possible CPUs together (8-byte rounded each).
+
+    Here and in the other map calls ValueError says that a size is not the map's.
+    """
 
 def map_keys(fd: int, key_size: int) -> list[bytes]: ...
 def possible_cpus() -> int: ...
@@ -84,7 +85,7 @@ class Decoder:
     def decode(self, data: bytes | bytearray | memoryview, max_bytes: int = ...) -> tuple[list[Record], int]:
         """Records in `data` and how many bytes they took; the rest is a record not yet whole.
 
-        ValueError names the offset where `data` is no record.
+        It ends before damage too; ValueError when `data` begins with bytes that are no record.
         """
 
 class MapWatch:
@@ -92,11 +93,12 @@ class MapWatch:
 
     def __init__(self) -> None: ...
     def wait(self, timeout_ms: int) -> tuple[list[tuple[int, int, int, int, int, str]], int]:
-        """New mappings `(pid, major, minor, inode, address, path)` and how many records were lost.
+        """New mappings `(pid, major, minor, inode, generation, path)` and how many records were lost.
 
-        A (device, inode) is reported once; `forget` makes it new again.
+        A file is told once, or again when others pushed it out of a table of 8192; `forget` makes
+        it new at once.
         """
     def wake(self) -> None:
         """Ends every `wait` from now on, from any thread."""
-    def forget(self, major: int, minor: int, inode: int) -> None: ...
+    def forget(self, major: int, minor: int, inode: int, generation: int) -> None: ...
     def close(self) -> None: ...

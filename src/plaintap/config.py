@@ -89,6 +89,7 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             group=Group.WHAT,
             metavar="USER",
             expects="a user name or number",
+            hint="`getent passwd` lists the users of this host",
             default_text="all",
             parse=_user,
         ),
@@ -101,6 +102,7 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             group=Group.WHAT,
             metavar="NAME",
             expects="a process name",
+            hint="a name as `ps -e -o comm` shows it",
             default_text="all",
             parse=_comm,
         ),
@@ -114,12 +116,20 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             group=Group.WHAT,
             metavar="PATH",
             expects="a path below /sys/fs/cgroup",
+            hint="`systemd-cgls` and /proc/PID/cgroup show them",
             default_text="all",
         ),
     ] = None
     model: Annotated[
         tuple[Literal["text"], ...],
-        flag("-m", "--model", help="what to make of the capture", group=Group.SHOW, parse=_model),
+        flag(
+            "-m",
+            "--model",
+            help="what to make of the capture",
+            group=Group.SHOW,
+            hint="-m text shows the traffic, and so does leaving -m out",
+            parse=_model,
+        ),
     ] = ("text",)
     format: Annotated[
         Literal["text", "ecapture", "none"],
@@ -201,6 +211,7 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             group=Group.END,
             metavar="FD",
             expects="the number of an open file descriptor",
+            hint="in a shell: plaintap --ready-fd 3 3>FILE",
             in_file=False,
             in_environment=False,
         ),
@@ -213,6 +224,7 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             group=Group.REST,
             metavar="FILE",
             expects="a file name",
+            hint="for example --record day.ptap",
         ),
     ] = None
     strict: Annotated[
@@ -263,6 +275,7 @@ class TlsConfig(ModuleConfig, frozen=True, kw_only=True):
             group=Group.WHAT,
             metavar="PATH",
             expects="a path",
+            hint="without --libssl every library in use is captured",
             default_text="every one in use",
         ),
     ] = None

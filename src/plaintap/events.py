@@ -9,12 +9,13 @@ only facts, which are rare, are decoded into the classes below.
 from __future__ import annotations
 
 import ipaddress
-import json
 import socket as _socket
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+import msgspec
 
 WIRE_VERSION = 1
 CHUNK_MAX_BYTES = 16384
@@ -110,15 +111,22 @@ class ProcessHeld:
     pid: int
     device: tuple[int, int]
     inode: int
+    generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """What user space knew while recording: clock offset, libraries, final counters."""
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What user space knew while recording; unset where a record tells something else."""
 
-    values: dict[str, object]
+    plaintap: str = ""
+    kernel: str = ""
+    clock_offset_ns: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] | None = None
+    library: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)] | None = None
+    name: str = ""
+    path: str = ""
+    counters: dict[str, Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]] | None = None
 
 
+_META = msgspec.json.Decoder(Meta)
 Fact: TypeAlias = SessionSeen | SessionEnded | ProcessExited | ProcessHeld | Meta
 
 
@@ -157,7 +165,7 @@ def decode_text(raw: bytes) -> str:
 def decode_fact(kind: int, raw: bytes) -> Fact | None:
     """The fact in a raw record; None for kinds this version does not know.
 
-    Raises struct.error when the record is shorter than its kind.
+    Raises struct.error when the record is shorter than its kind, ValueError when its JSON is not a META's.
     """
     if kind == Kind.DATA:
         _, _, _, _, ts_ns, pid, tid, session, _, ssl, _, uid, library, _, comm = DATA.unpack_from(raw)
@@ -171,14 +179,14 @@ def decode_fact(kind: int, raw: bytes) -> Fact | None:
         _, _, _, _, ts_ns, pid, _ = HEADER.unpack_from(raw)
         return ProcessExited(pid, ts_ns)
     if kind == Kind.HELD:
-        _, _, _, _, _, pid, _, inode, _, device, _ = HELD.unpack_from(raw)
-        return ProcessHeld(pid, (device >> 20, device & 0xFFFFF), inode)
+        _, _, _, _, _, pid, _, inode, _, device, generation = HELD.unpack_from(raw)
+        return ProcessHeld(pid, (device >> 20, device & 0xFFFFF), inode, generation)
     if kind == Kind.META:
-        return Meta(json.loads(raw[HEADER.size :]))
+        return _META.decode(raw[HEADER.size :])
     return None
 
 
-def encode_meta(values: dict[str, object], ts_ns: int) -> bytes:
-    """A Kind.META record holding one JSON object."""
-    body = json.dumps(values, separators=(",", ":")).encode()
+def encode_meta(meta: Meta, ts_ns: int) -> bytes:
+    """A Kind.META record."""
+    body = msgspec.json.encode(meta)
     return HEADER.pack(WIRE_VERSION, Kind.META, 0, HEADER.size + len(body), ts_ns, 0, 0) + body

@@ -73,6 +73,9 @@ class Exchange(msgspec.Struct, gc=False):
     request: Request | None
     response: Response | None
     interim: list[int] = msgspec.field(default_factory=list)
+    """Statuses of interim responses, the first ones of many."""
+    more_interim: int = 0
+    """How many interim responses there were beyond `interim`."""
 
 
 @dataclass(slots=True)
@@ -139,3 +142,8 @@ class Totals:
     """Loss counters that are not zero, by name, such as `ring_full_records`."""
     unattributed: int = 0
     """Sessions whose socket stayed unknown."""
+
+    @property
+    def lost_anything(self) -> bool:
+        """What `--strict` asks."""
+        return bool(self.lost_bytes or any(self.losses.values()))

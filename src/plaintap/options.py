@@ -76,8 +76,12 @@ class Option(Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """Its name in the file."""
-        long = next(name for name in self.flag.names if name.startswith("--"))
-        return long[2:].replace("-", "_")
+        return self.long_name[2:].replace("-", "_")
+
+    @property
+    def long_name(self) -> str:
+        """Its first long flag."""
+        return next(name for name in self.flag.names if name.startswith("--"))
 
     @property
     def path(self) -> str:
@@ -97,7 +101,18 @@ class Option(Struct, frozen=True, kw_only=True):
     @property
     def hint(self) -> str:
         """The next step for one whose value was refused."""
-        return self.flag.hint or f"{self.flag.names[-1]} is for: {self.flag.help}"
+        if self.flag.hint:
+            return self.flag.hint
+        return f"without {self.long_name}: {self.default_words}"
+
+    @property
+    def default_words(self) -> str:
+        """What holds where nobody sets it."""
+        if self.flag.default_text or self.default is None:
+            return self.flag.default_text or "none"
+        if self.switch:
+            return "off"
+        return ",".join(map(str, self.default)) if self.many else str(self.default)
 
     @property
     def expects(self) -> str:

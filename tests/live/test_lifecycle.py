@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from harness import leaks
 from harness.require import require_command
+from harness.streams import Streams
 from harness.tap import Taps, wait_until_blocked_on
 from harness.target import Server, Target, Targets, read_line
 
@@ -51,6 +52,54 @@ def test_library_mapped_after_the_start(targets: Targets, taps: Taps, library_co
     client.go()
     said = client.finish()
     tap.stop_clean().streams.check_all(said, comm="transfer")
+
+
+def test_library_mapped_once_another_of_the_pids_is_dead(targets: Targets, taps: Taps, library_copy: Path) -> None:
+    """Of two pids one is gone when there is something new to attach for the other."""
+    server = targets.server()
+    client = targets.command("transfer", *server.address, 5000, 5000, "mixed")
+    shell = ["sh", "-c", 'echo started; read line; LD_LIBRARY_PATH="$0" exec "$@"', str(library_copy.parent), *client]
+    late, dying = targets.start(shell), targets.ready("pairs", 1, 1, 1, 1)
+    late.expect("started")
+    tap = taps.ready("--pid", f"{late.pid},{dying.pid}", "-d")
+    dying.kill()
+    late.go()
+    late.expect("ready")
+    tap.wait_for_err(f"attached {library_copy}", times=2)
+    late.go()
+    said = late.finish()
+    assert server.finish() == [said[0].other_end(server.pid)]
+    ended = tap.wait()
+    ended.check_clean()
+    assert ended.summary.endswith("nothing lost"), ended.err
+    ended.streams.check_all(said, comm="transfer")
+    assert ended.streams.pids == {late.pid}
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2, 3])
+def test_pid_that_dies_during_the_start_beside_one_that_lives(targets: Targets, taps: Taps, lines: int) -> None:
+    """However far the start is; one that was dead before it is refused, and nothing but that."""
+    living, dying = targets.ready("pairs", 2, 3, 500, 1), targets.ready("pairs", 1, 1, 1, 1)
+    ready_read, ready_write = os.pipe()
+    record = taps.folder / f"recording{lines}"
+    flags = ("--format", "none", "-d", "--record", record, "--ready-fd", ready_write)
+    tap = taps.start("tls", "--pid", f"{living.pid},{dying.pid}", *flags, pass_fds=(ready_write,))
+    os.close(ready_write)
+    if lines:
+        tap.wait_for_err("\n", times=lines)
+    dying.kill()
+    is_ready = read_line(ready_read, what="plaintap") == b"READY\n"
+    os.close(ready_read)
+    if not is_ready:
+        ended = tap.wait()
+        ended.check_clean(code=1)
+        assert f"cannot attach to pid {dying.pid}: no such process" in ended.err
+        assert not lines, "it had begun to attach and ended for one of two pids"
+        return
+    living.go()
+    said = living.finish()
+    tap.wait().check_clean()
+    Streams.from_recording(record).check_all(said, comm="pairs")
 
 
 @pytest.mark.parametrize("how", ["deleted", "renamed", "replaced"])
@@ -131,6 +180,19 @@ def test_signals_end_it_with_a_summary(targets: Targets, taps: Taps, number: sig
     ended.streams.check_all(said, comm="pairs")
 
 
+def test_hangup_that_is_ignored_stays_ignored(targets: Targets, taps: Taps) -> None:
+    """As with nohup: the terminal goes, the capture stays."""
+    target = targets.ready("pairs", 2, 2, 500, 1)
+    tap = taps.ready("--pid", target.pid, before=(require_command("nohup"),))
+    tap.send(signal.SIGHUP)
+    target.go()
+    said = target.finish()
+    ended = tap.wait()
+    ended.check_clean()
+    assert f"pid {target.pid} ended" in ended.err
+    ended.streams.check_all(said, comm="pairs")
+
+
 def test_impatient_interrupts(taps: Taps) -> None:
     """A second one, too, is no traceback."""
     tap = taps.ready()
@@ -138,6 +200,17 @@ def test_impatient_interrupts(taps: Taps) -> None:
     tap.send(signal.SIGINT)
     tap.send(signal.SIGTERM)
     tap.wait().check_clean()
+
+
+def test_interrupted_after_the_summary(taps: Taps) -> None:
+    """While the probes go it has ended well already, and says nothing else."""
+    tap = taps.ready()
+    tap.send(signal.SIGINT)
+    tap.wait_for_err("nothing lost\n")
+    tap.send(signal.SIGINT)
+    ended = tap.wait()
+    ended.check_clean()
+    assert ended.summary.endswith("nothing lost")
 
 
 def test_kill_leaves_nothing(targets: Targets, taps: Taps) -> None:

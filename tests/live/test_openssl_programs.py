@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -106,6 +107,44 @@ def test_early_data(targets: Targets, taps: Taps) -> None:
 
 def test_tls_within_tls(targets: Targets, taps: Taps) -> None:
     compare_with_itself(targets, taps, "tls_in_tls", 30000)
+
+
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_calls_left_by_longjmp(targets: Targets, taps: Taps, left: int) -> None:
+    """They never return; the reads that follow, deeper in the stack and not, are captured at the right offsets."""
+    compared = compare_with_peers(targets, taps, "left_calls", 5000, left)
+    assert compared.said[0].read.count == 15000
+
+
+# What differs from these comes with the matrix.
+CALLBACK_ROWS = {("before", "datagram", "first"), ("before", "stream", "later"), ("both", "streams", "later")}
+
+
+@pytest.mark.parametrize(
+    ("when", "kind", "since"),
+    [
+        row if row in CALLBACK_ROWS else pytest.param(*row, marks=pytest.mark.matrix)
+        for row in itertools.product(("before", "after", "both"), ("datagram", "stream", "streams"), ("first", "later"))
+        if row[1:] not in {("stream", "first"), ("streams", "first")}
+    ],
+)
+def test_callbacks_that_use_other_sockets(targets: Targets, taps: Taps, when: str, kind: str, since: str) -> None:
+    """One session all the time, with the address of its own connection."""
+    compared = compare_with_peers(targets, taps, "callbacks", 20000, when, kind, since)
+    assert len(compared.streams.of(compared.pid)) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "both"])
+def test_two_connections_in_every_call(targets: Targets, taps: Taps, when: str) -> None:
+    """Which of them is its own cannot be told: the session is whole, and has no address rather than a wrong one."""
+    server = targets.server()
+    client = targets.ready("callbacks", *server.address, 20000, when, "stream", "first")
+    tap = taps.ready("--pid", client.pid)
+    client.go()
+    (truth,) = client.finish()
+    (stream,) = tap.stop_clean().streams.of(client.pid)
+    assert stream.local is None
+    assert (stream.read.ended_at, stream.written.ended_at) == (truth.read.count, truth.written.count)
 
 
 @pytest.mark.parametrize(

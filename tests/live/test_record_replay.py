@@ -6,6 +6,8 @@ from __future__ import annotations
 import random
 import signal
 import stat
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,12 @@ from harness.streams import Streams
 from harness.tap import Ended, Taps
 from harness.target import Targets
 
+from plaintap.events import HEADER, Kind
+from plaintap.runtime import recording
+from plaintap.runtime.recording import MAGIC
+
 CUTS = 300
+SLACK_S = 5.0
 PATHS = ("/small/10", "/large/40000", "/posted/30000+", "/one/1+", "/again/500")
 
 
@@ -97,16 +104,83 @@ def test_recording_cut_anywhere(captured: Ended, tmp_path: Path) -> None:
     assert before == sum(len(stream.read.bytes) + len(stream.written.bytes) for stream in whole.values())
 
 
-def test_replay_of_a_cut_recording(captured: Ended, taps: Taps, tmp_path: Path) -> None:
-    """The same lines, up to the cut."""
+def boundaries(content: bytes) -> list[int]:
+    """Where each record begins, and the end of the last."""
+    places = [len(MAGIC)]
+    while places[-1] < len(content):
+        _, _, _, size, _, _, _ = HEADER.unpack_from(content, places[-1])
+        places.append(places[-1] + size)
+    return places
+
+
+@pytest.mark.parametrize("part", [0.5, 0.8])
+def test_replay_of_a_cut_recording(captured: Ended, taps: Taps, tmp_path: Path, part: float) -> None:
+    """The same lines up to the cut, how many bytes were left out, and no success with --strict."""
+    content = captured.record.read_bytes()
+    begin, end = next(pair for pair in pairwise(boundaries(content)) if pair[1] > len(content) * part)
+    assert begin < end - 10
+    cut_file = tmp_path / "cut"
+    cut_file.write_bytes(content[: end - 5])
+    replayed = taps.run("replay", cut_file)
+    replayed.check_clean()
+    assert f"plaintap: {cut_file} ends inside a record: its {end - 5 - begin} bytes are left out\n" in replayed.err
+    assert "lost" in replayed.summary
+    complete = [line for line in replayed.out.splitlines() if " 200 " in line and "incomplete" not in line]
+    assert complete, replayed.out
+    assert set(complete) <= set(captured.out.splitlines())
+    taps.run("replay", "--strict", cut_file).check_clean(code=1)
+
+
+def test_replay_of_a_recording_cut_between_records(captured: Ended, taps: Taps, tmp_path: Path) -> None:
+    """Nothing is torn, but its end is missing, and that is said."""
     content = captured.record.read_bytes()
     cut_file = tmp_path / "cut"
-    for part in (0.3, 0.7):
-        cut_file.write_bytes(content[: int(len(content) * part)])
-        replayed = taps.run("replay", cut_file)
-        replayed.check_clean()
-        complete = [line for line in replayed.out.splitlines() if " 200 " in line]
-        assert set(complete) <= set(captured.out.splitlines()) or complete == []
+    cut_file.write_bytes(content[: boundaries(content)[-2]])
+    replayed = taps.run("replay", cut_file, "--strict")
+    replayed.check_clean(code=1)
+    assert f"{cut_file} has no end" in replayed.err
+    assert replayed.out == captured.out
+
+
+@pytest.mark.parametrize("size", [0, 4, 31, 0xFFFFFFFF])
+def test_replay_of_a_damaged_size_field(captured: Ended, taps: Taps, tmp_path: Path, size: int) -> None:
+    """An error that names the place in the file."""
+    content = bytearray(captured.record.read_bytes())
+    places = boundaries(bytes(content))
+    place = places[len(places) // 2]
+    content[place + 4 : place + 8] = size.to_bytes(4, "little")
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(content)
+    replayed = taps.run("replay", damaged)
+    replayed.check_clean(code=1)
+    assert f"{damaged} is damaged: no record at byte {place}\n" in replayed.err
+
+
+def test_replay_of_a_meta_record_that_is_garbage(captured: Ended, taps: Taps, tmp_path: Path) -> None:
+    """Not understood, so counted; everything else is there."""
+    content = captured.record.read_bytes()
+    body = b'{"clock_offset_ns": "yesterday", '
+    garbage = HEADER.pack(1, Kind.META, 0, HEADER.size + len(body), 1, 0, 0) + body
+    place = boundaries(content)[2]
+    other = tmp_path / "other"
+    other.write_bytes(content[:place] + garbage + content[place:])
+    replayed = taps.run("replay", other)
+    replayed.check_clean()
+    assert replayed.out == captured.out
+    assert replayed.summary.endswith("lost 1 record: not understood")
+    taps.run("replay", "--strict", other).check_clean(code=1)
+
+
+def test_replay_in_real_time(captured: Ended, taps: Taps) -> None:
+    """The same in the same order, and no faster than it was."""
+    stamps = [record[3] for record in recording.read(str(captured.record))]
+    lasted_s = (stamps[-1] - stamps[0]) / 1e9
+    began = time.monotonic()
+    replayed = taps.run("replay", "--realtime", captured.record)
+    took_s = time.monotonic() - began
+    replayed.check_clean()
+    assert replayed.out == captured.out
+    assert lasted_s <= took_s < lasted_s + SLACK_S
 
 
 def test_recording_of_a_killed_tool(targets: Targets, taps: Taps) -> None:

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from plaintap import events
-from plaintap.events import Kind, encode_meta
+from plaintap.events import Kind, Meta, encode_meta
 from plaintap.runtime.recording import MAGIC
 
 NO_SOCKET = events.SOCKET.pack(0, b"", b"", 0, 0, 0, 0, 0, -1)
@@ -54,6 +54,7 @@ class Speaker:
 
 def recording(*records: bytes, clock_offset_ns: int = 0) -> bytes:
     """A whole recording: magic, what is told first, the records."""
-    told = encode_meta({"clock_offset_ns": clock_offset_ns}, 1)
-    library = encode_meta({"library": 1, "name": "libssl 3.0.22"}, 1)
-    return b"".join((MAGIC, told, library, *records))
+    told = encode_meta(Meta(clock_offset_ns=clock_offset_ns), 1)
+    library = encode_meta(Meta(library=1, name="libssl 3.0.22"), 1)
+    end = encode_meta(Meta(counters={}), 1)
+    return b"".join((MAGIC, told, library, *records, end))

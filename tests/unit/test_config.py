@@ -77,6 +77,7 @@ def test_defaults() -> None:
         ("comm", "nginx", "nginx"),
         ("comm", "null", "null"),
         ("comm", "exactly15bytes!", "exactly15bytes!"),
+        ("comm", "\udcff" * 15, "\udcff" * 15),
         ("cgroup_path", "/sys/fs/cgroup/user.slice", "/sys/fs/cgroup/user.slice"),
         ("model", "text", ("text",)),
         ("format", "ecapture", "ecapture"),
@@ -132,6 +133,11 @@ def test_accepted(path: str, value: object, expected: object) -> None:
             "the kernel keeps 15 bytes of a name, 'systemd-networkd' would be 'systemd-network'",
         ),
         ("comm", "öööööööö", "the kernel keeps 15 bytes of a name, 'öööööööö' would be 'ööööööö'"),
+        (
+            "comm",
+            "n\udcff" * 8,
+            "the kernel keeps 15 bytes of a name, " + repr("n\udcff" * 8) + " would be 'nnnnnnnn'",
+        ),
         ("cgroup_path", "", "expected a path below /sys/fs/cgroup, got ''"),
         ("model", "keylog", "keylog is not available in this version, only text is"),
         ("model", "text,pcap", "pcap is not available in this version, only text is"),
@@ -165,10 +171,23 @@ def test_refused(path: str, value: object, message: str) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_no_pid_is_hinted_at() -> None:
+@pytest.mark.parametrize(
+    ("path", "value", "hint"),
+    [
+        ("pid", "0", "without --pid every process is captured"),
+        ("uid", "x y", "`getent passwd` lists the users of this host"),
+        ("model", "keylog", "-m text shows the traffic, and so does leaving -m out"),
+        ("mapsize", "0", "without --mapsize: 8192"),
+        ("body_limit", "x", "without --body-limit: 65536"),
+        ("duration", "0", "without --duration: until interrupted"),
+        ("hex", "x", "without --hex: off"),
+        ("all.modules", "x", "without --modules: tls"),
+    ],
+)
+def test_hints_are_a_next_step(path: str, value: object, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        value_of("pid", "0")
-    assert caught.value.hint == "without --pid every process is captured"
+        value_of(path, value)
+    assert caught.value.hint == hint
 
 
 def test_every_option_has_a_refused_or_accepted_value_above() -> None:

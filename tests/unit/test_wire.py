@@ -68,7 +68,7 @@ def test_the_data_record_is_its_head_and_a_socket() -> None:
 
 
 def test_a_held_record() -> None:
-    assert python_offsets(events.HELD)[:-1] == c_offsets("pt_held")  # the last one is padding
+    assert python_offsets(events.HELD) == c_offsets("pt_held")
     assert events.HELD.size == WIRE.structs["pt_held"].size
 
 
@@ -124,13 +124,23 @@ def test_ends_exits_and_holds() -> None:
     ended = events.decode_fact(Kind.SESSION_END, events.SESSION_END.pack(*head, 5, 100, 200))
     assert ended == events.SessionEnded(5, 99, 100, 200)
     assert events.decode_fact(Kind.PROCESS_EXIT, events.HEADER.pack(*head)) == events.ProcessExited(10, 99)
-    held = events.decode_fact(Kind.HELD, events.HELD.pack(*head, 123, 0x1000, 254 << 20 | 1, 0))
-    assert held == events.ProcessHeld(10, (254, 1), 123)
+    held = events.decode_fact(Kind.HELD, events.HELD.pack(*head, 123, 0x1000, 254 << 20 | 1, 9))
+    assert held == events.ProcessHeld(10, (254, 1), 123, 9)
 
 
 def test_meta_comes_back_as_it_went_in() -> None:
-    values: dict[str, object] = {"library": 1, "name": "libssl 3.0.22"}
-    assert events.decode_fact(Kind.META, events.encode_meta(values, 5)) == events.Meta(values)
+    meta = events.Meta(library=1, name="libssl 3.0.22", counters={"too_deep": 3})
+    assert events.decode_fact(Kind.META, events.encode_meta(meta, 5)) == meta
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[1]", b"[" * 100_000, b"\xff", b'{"clock_offset_ns":1e999}', b'{"counters":{"x":"abc"}}', b'{"library":0}'],
+)
+def test_meta_that_is_none_is_refused(body: bytes) -> None:
+    record = events.HEADER.pack(1, Kind.META, 0, events.HEADER.size + len(body), 0, 0, 0) + body
+    with pytest.raises(ValueError, match=r"."):
+        events.decode_fact(Kind.META, record)
 
 
 def test_kinds_of_later_versions_are_passed_over() -> None:

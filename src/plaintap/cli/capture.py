@@ -29,8 +29,25 @@ def refuse_filter_words(words: Sequence[str]) -> None:
         raise UsageError(message, hint=hint)
 
 
+def refuse_what_cannot_work(config: CaptureConfig) -> None:
+    """UsageError for options that would leave nothing to see, or never end."""
+    common = config.common
+    if common.count and common.format == "none":
+        hint = "--duration ends it after a time"
+        raise UsageError("--count does not go with --format none, which makes no exchanges of what it sees", hint=hint)
+    if not common.sample:
+        return
+    filters = {"--pid": common.pid, "--uid": common.uid is not None, "--cgroup_path": common.cgroup_path}
+    filters["--comm"] = common.comm not in (None, "curl")
+    for name, narrows in filters.items():
+        if narrows:
+            hint = "capture without --sample, or without the filter"
+            raise UsageError(f"--sample does not go with {name}: the curl it starts would be left out", hint=hint)
+
+
 def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] | None = None) -> int:
     """Runs the session; returns the exit code."""
+    refuse_what_cannot_work(config)
     # The session brings the native extension and the parsers, which help and mistakes need not wait for.
     from plaintap.cli.reporter import Reporter  # noqa: PLC0415
 
@@ -61,9 +78,9 @@ COMMAND = Command(
     usage="all [FLAGS]",
     action=capture_all,
     examples=[
-        ("all", "all TLS of this host, until Ctrl-C"),
-        ("all --pid 611 -v", "one process, with headers and bodies"),
-        ("all --duration 10s --record day.ptap", "ten seconds, kept for plaintap replay"),
+        ("all", "all TLS of this host"),
+        ("all --pid 611 -v", "one process with its bodies"),
+        ("all --duration 10s --record day.ptap", "ten seconds, kept for replay"),
     ],
     options=OPTIONS,
     arguments=[filter_words()],

@@ -16,7 +16,6 @@ from plaintap.options import Group, Option
 
 WIDTH = 100
 _FLAGS_COLUMN = 34
-_EXAMPLES_COLUMN = 44
 
 Action: TypeAlias = Callable[[click.Context], int]
 
@@ -87,8 +86,17 @@ class _Help(click.Command):
         formatter.write_text(self.help or "")
         if self.examples:
             with formatter.section("examples"):
-                rows = [(f"plaintap {words}".rstrip(), purpose) for words, purpose in self.examples]
-                formatter.write_dl(rows, col_max=_EXAMPLES_COLUMN)
+                self._write_examples(formatter)
+
+    def _write_examples(self, formatter: click.HelpFormatter) -> None:
+        """Purposes beside the commands, or below where that is too wide: what can be typed is never wrapped."""
+        rows = [(f"plaintap {words}".rstrip(), purpose) for words, purpose in self.examples]
+        indent = " " * formatter.current_indent
+        column = max(len(command) for command, _ in rows)
+        lines = [f"{indent}{command:<{column}}  {purpose}\n" for command, purpose in rows]
+        if max(map(len, lines)) > formatter.width + 1:
+            lines = [f"{indent}{command}\n{indent}    {purpose}\n" for command, purpose in rows]
+        formatter.write("".join(lines))
 
     def format_flags(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows: dict[str, list[tuple[str, str]]] = {group.value: [] for group in Group}

@@ -7,7 +7,7 @@ the one place where the session is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,7 +50,7 @@ class Invocation:
     """The outer world of one call; tests give their own."""
 
     arguments: Sequence[str]
-    environ: Mapping[str, str]
+    environ: MutableMapping[str, str]
     import_session: Callable[[], SessionApi]
     debug: bool = False
 

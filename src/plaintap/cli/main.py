@@ -11,8 +11,9 @@ import errno
 import gc
 import os
 import re
+import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 import click
 
@@ -42,10 +43,11 @@ def _import_session() -> SessionApi:
 def main(
     arguments: Sequence[str] | None = None,
     *,
-    environ: Mapping[str, str] | None = None,
+    environ: MutableMapping[str, str] | None = None,
     import_session: Callable[[], SessionApi] = _import_session,
 ) -> int:
     """Runs one call and returns its exit code; whatever goes wrong is printed here."""
+    _open_standard_streams()
     invocation = Invocation(
         arguments=sys.argv[1:] if arguments is None else arguments,
         environ=os.environ if environ is None else environ,
@@ -57,10 +59,10 @@ def main(
     except KeyboardInterrupt:
         say("plaintap: interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: nothing is wrong
-        _leave_stdout()
-        return 0
     except Exception as error:  # noqa: BLE001 - the outer edge: whatever escaped is a bug and is called one
+        if isinstance(error, BrokenPipeError) and _reader_has_gone():  # nothing is wrong
+            _leave_stdout()
+            return 0
         told = _told(error)
         if told is None:
             _confess(error, debug=invocation.debug or _asks_debug(invocation.arguments))
@@ -78,6 +80,22 @@ def _invoke(invocation: Invocation) -> int:
     if sys.stdout:  # None when it was closed before Python started
         sys.stdout.flush()
     return code
+
+
+def _open_standard_streams() -> None:
+    """/dev/null for those that were closed: the first file we open would be taken for one."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:  # the lowest free number is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def _reader_has_gone() -> bool:
+    """Of standard output; other pipes that break are our own business."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _leave_stdout() -> None:

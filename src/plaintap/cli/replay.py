@@ -30,7 +30,7 @@ COMMAND = Command(
     action=replay,
     examples=[
         ("replay day.ptap", "as fast as it goes"),
-        ("replay day.ptap -v --realtime", "as it happened, headers and bodies too"),
+        ("replay day.ptap -v --realtime", "as it happened, with bodies"),
         ("replay day.ptap --format ecapture", "in another form"),
     ],
     options=[option for model in (ReplayOptions, CommonConfig) for option in options(model) if option.flag.replay],

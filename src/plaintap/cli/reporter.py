@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import TextIO
 
 from plaintap import __version__
@@ -45,13 +45,14 @@ class Reporter:
         debug: bool = False,
         ready_fd: int | None = None,
         mapsize_kb: int | None = None,
-        environ: Mapping[str, str] | None = None,
+        environ: MutableMapping[str, str] | None = None,
         stream: TextIO | None = None,
     ) -> None:
         self._debug = debug
         self._ready_fd = ready_fd
         self._mapsize_kb = mapsize_kb
-        self._notify_address = (os.environ if environ is None else environ).get("NOTIFY_SOCKET")
+        # Ours alone: a command we start must not tell the service manager in our name.
+        self._notify_address = (os.environ if environ is None else environ).pop("NOTIFY_SOCKET", None)
         self._stream = stream
         if ready_fd is not None:
             check_ready_fd(ready_fd)

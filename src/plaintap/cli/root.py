@@ -81,10 +81,10 @@ ROOT = Root(
     purpose="show what the processes of this host say inside TLS: no CA, no proxy, no restart",
     usages=["[FLAGS]", "COMMAND [FLAGS]"],
     examples=[
-        ("", "everything, one line per exchange, until Ctrl-C"),
-        ("-v --comm curl", "headers and bodies of one program"),
+        ("", "everything, until Ctrl-C"),
+        ("-v --comm curl", "one program, headers and bodies"),
         ("run -- curl https://example.com/", "a program from its first byte"),
-        ("--record day.ptap --format none", "keep it for later: plaintap replay day.ptap"),
+        ("--record day.ptap --format none", "keep it, for plaintap replay"),
     ],
     options=capture.OPTIONS,
     action=capture.capture_all,

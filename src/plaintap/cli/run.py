@@ -33,8 +33,8 @@ COMMAND = Command(
     action=run,
     examples=[
         ("run -- curl https://example.com/", "one request"),
-        ("run -v -- python3 app.py", "a program with what it starts, headers and bodies too"),
-        ("run --format none --record build.ptap -- make", "keep it, show nothing"),
+        ("run -v -- python3 app.py", "headers and bodies too"),
+        ("run --record build.ptap -- make", "show it and keep it"),
     ],
     # Its process ids are not known before it runs, and nobody else's exchange is captured.
     options=[option for option in (*options(TlsConfig), *OPTIONS) if option.field not in ("pid", "sample")],

@@ -46,41 +46,67 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Sample:
-    """A server that is ready to be asked, and the curl that asks it."""
+    """The exchange beside a capture: a thread makes certificate and server, then lets curl ask."""
 
-    def __init__(self) -> None:
-        """Makes the certificate and opens the port. Raises PlaintapError when openssl or curl are missing."""
-        for program in ("openssl", "curl"):
-            if not shutil.which(program):
-                raise PlaintapError(f"--sample needs {program}", hint=f"install it: apt-get install {program}")
-        self._directory = tempfile.TemporaryDirectory(prefix="plaintap-sample-")
-        self._certificate = Path(self._directory.name, "certificate.pem")
-        key = Path(self._directory.name, "key.pem")
-        make_certificate(self._certificate, key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._certificate, key)
-        self._server = http.server.HTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.timeout = TIMEOUT_S
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+    def __init__(self, reporter: Reporter) -> None:
+        self.failed = False
+        self._reporter = reporter
+        self._over = threading.Event()
+        self._curl: subprocess.Popen[str] | None = None
+        self._thread: threading.Thread | None = None
 
     def begin(self, session: RunningCapture, *, then_stop: bool) -> None:
-        """Makes the exchange beside the capture; with `then_stop` ends that once it was shown."""
-        threading.Thread(target=self._server.handle_request, name="sample server", daemon=True).start()
-        threading.Thread(target=self._ask, args=(session, then_stop), name="sample client", daemon=True).start()
+        """Makes the exchange; with `then_stop` ends the capture once it was shown."""
 
-    def _ask(self, session: RunningCapture, then_stop: bool) -> None:
-        port = self._server.server_address[1]
+        def work() -> None:
+            try:
+                self._exchange()
+            except (PlaintapError, OSError) as error:
+                if not self._over.is_set():
+                    self.failed = True
+                    self._reporter.notice(f"the sample exchange failed: {error}")
+            if then_stop:  # what curl said is in the ring by now, and the ring is emptied at the end
+                session.stop()
+
+        self._thread = threading.Thread(target=work, name="sample", daemon=True)
+        self._thread.start()
+
+    def _exchange(self) -> None:
+        for program in ("openssl", "curl"):
+            if not shutil.which(program):
+                raise PlaintapError(f"it needs {program}, as in apt-get install {program}")
+        with tempfile.TemporaryDirectory(prefix="plaintap-sample-") as directory:
+            certificate, key = Path(directory, "certificate.pem"), Path(directory, "key.pem")
+            make_certificate(certificate, key)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            with http.server.HTTPServer(("127.0.0.1", 0), _Handler) as server:
+                server.timeout = TIMEOUT_S
+                server.socket = context.wrap_socket(server.socket, server_side=True)
+                answer = threading.Thread(target=server.handle_request, name="sample server", daemon=True)
+                answer.start()
+                self._ask(server.server_address[1], certificate)
+
+    def _ask(self, port: int, certificate: Path) -> None:
         command = ["curl", "--silent", "--show-error", "--output", "/dev/null", "--max-time", str(TIMEOUT_S)]
-        command += ["--noproxy", "*", "--cacert", str(self._certificate)]
+        command += ["--noproxy", "*", "--cacert", str(certificate)]
         command += ["--resolve", f"{HOST}:{port}:127.0.0.1", f"https://{HOST}:{port}/sample?n=1"]
-        subprocess.run(command, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - every word is ours
-        if then_stop:  # what curl said is in the ring by now, and the ring is emptied at the end
-            session.stop()
+        self._curl = subprocess.Popen(  # noqa: S603 - every word is ours
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        if self._over.is_set():
+            self._curl.terminate()
+        _, said = self._curl.communicate()
+        if self._curl.returncode:
+            raise PlaintapError(said.strip() or f"curl exited with {self._curl.returncode}")
 
     def close(self) -> None:
-        """Takes port and certificate away."""
-        self._server.server_close()
-        self._directory.cleanup()
+        """Takes port and certificate away, also in the middle of it."""
+        self._over.set()
+        if self._curl:
+            self._curl.terminate()
+        if self._thread:
+            self._thread.join()
 
 
 def make_certificate(certificate: Path, key: Path) -> None:
@@ -90,22 +116,25 @@ def make_certificate(certificate: Path, key: Path) -> None:
     command += ["-out", str(certificate), "-keyout", str(key)]
     made = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - every word is ours
     if made.returncode:
-        raise PlaintapError(f"openssl cannot make a certificate: {made.stderr.strip().splitlines()[-1:]}")
+        said = made.stderr.strip().splitlines() or [f"exit code {made.returncode}"]
+        raise PlaintapError(f"openssl cannot make a certificate: {said[-1]}")
 
 
 def capture_sample(config: CaptureConfig, session: SessionApi, reporter: Reporter) -> int:
     """A capture that opens with the sample; the exit code.
 
-    It ends by itself when nobody is there to press Ctrl-C. Where the kernel or the privileges do
-    not allow a capture, the way out is said and a recording shown instead.
+    It ends by itself when nobody is there to press Ctrl-C, with 1 when there was no sample to
+    show. Where the kernel or the privileges do not allow a capture, the way out is said and a
+    recording shown instead.
     """
-    sample = Sample()
+    alone = not sys.stdin.isatty()
+    sample = Sample(reporter)
     try:
-        return session.capture(
+        code = session.capture(
             config,
             command=None,
             reporter=reporter,
-            after_start=lambda running: sample.begin(running, then_stop=not sys.stdin.isatty()),
+            after_start=lambda running: sample.begin(running, then_stop=alone),
         )
     except (PrivilegeError, KernelError) as error:
         reporter.notice(error.message)
@@ -115,6 +144,7 @@ def capture_sample(config: CaptureConfig, session: SessionApi, reporter: Reporte
         return _replay_sample(config, session, reporter)
     finally:
         sample.close()
+    return code or int(alone and sample.failed)
 
 
 def _replay_sample(config: CaptureConfig, session: SessionApi, reporter: Reporter) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One line to standard error; standard output belongs to the capture."""
+"""Messages to standard error; standard output belongs to the capture."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TextIO
 
 from plaintap.outputs.escape import escape
 
+_CONTINUED = "\n  "
+"""How a message of ours goes on; a line feed that strangers chose cannot begin a line of its own."""
+
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Writes a line, escaped: names in it may have been chosen by others.
+    """Writes a message, escaped: names in it may have been chosen by others. Its later lines are indented.
 
     A standard error that was closed or went away takes nothing, and never stops the tool.
     """
@@ -19,7 +22,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
     if into is None:
         return
     try:
-        into.write(escape(text) + "\n")
+        into.write(_CONTINUED.join(map(escape, text.split(_CONTINUED))) + "\n")
         into.flush()
     except (OSError, ValueError):
         return

@@ -26,10 +26,10 @@ COMMAND = Command(
     action=capture_tls,
     aliases=("openssl",),
     examples=[
-        ("tls", "every OpenSSL this host uses, until Ctrl-C"),
+        ("tls", "every OpenSSL, until Ctrl-C"),
         ("tls --comm nginx --uid www-data", "one server"),
         ("tls --libssl /opt/app/libssl.so.3", "one library, whoever uses it"),
-        ("tls -p 611,612 --count 1 -v", "the next exchange of two processes"),
+        ("tls -p 611,612 --count 1 -v", "their next exchange in full"),
     ],
     options=(*options(TlsConfig), *options(CommonConfig)),
     arguments=[filter_words()],

@@ -9,10 +9,12 @@ targets/.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from plaintap.errors import PlaintapError, TargetError, reason
 from plaintap.modules.base import Module, ProbePlan
@@ -22,6 +24,8 @@ from plaintap.targets import ldcache, procmaps
 from plaintap.targets.elf import ElfFile
 from plaintap.targets.procmaps import FileId, MappedFile
 
+FS_IOC_GETVERSION = 0x80087601  # include/uapi/linux/fs.h, _IOR('v', 1, long)
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
@@ -30,6 +34,33 @@ class Library:
     number: int
     name: str
     path: str
+    tells_ends: bool
+    """Whether it says when a session is over."""
+
+
+class Identity(NamedTuple):
+    """A file and no other one: inode numbers are used again, generations are not."""
+
+    device: int
+    inode: int
+    generation: int
+
+
+class Found(NamedTuple):
+    """What a look at the host came to, in processes."""
+
+    processes: int
+    tls_processes: int
+    unreadable: int
+
+
+def identity_of(fd: int) -> Identity:
+    """The generation is 0 on file systems that have none to tell, such as tmpfs, which never reuse a number."""
+    status = os.fstat(fd)
+    generation = bytearray(8)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, FS_IOC_GETVERSION, generation)
+    return Identity(status.st_dev, status.st_ino, int.from_bytes(generation[:4], "little"))
 
 
 class Attacher:
@@ -50,21 +81,23 @@ class Attacher:
         self._tell = attached
         self._debug = debug
         self._pids = tuple(pids)
-        self._seen: set[FileId] = set()
-        self._attached: set[tuple[int, int]] = set()
-        self._plans: dict[str, ProbePlan | None] = {}
+        self._seen: set[Identity] = set()
+        self._attached: set[Identity] = set()
         self._lock = threading.Lock()
 
-    def look_at_host(self, pids: Collection[int] = ()) -> procmaps.Scan:
+    def look_at_host(self, pids: Collection[int] = ()) -> Found:
         """Everything these processes, or all, have mapped, and what the loader's cache names."""
-        found = procmaps.scan(pids or None, skip=(os.getpid(),))
-        for file in found.files.values():
-            self.look_at(file)
+        scan = procmaps.scan(pids or None, skip=(os.getpid(),))
+        tls_pids: set[int] = set()
+        for file in scan.files.values():
+            identity = self.look_at(file)
+            if identity in self._attached:
+                tls_pids |= file.pids
         if not pids:
             for path in ldcache.libraries(self._module.ld_cache_prefixes):
                 with contextlib.suppress(PlaintapError):
                     self.attach_path(path)
-        return found
+        return Found(scan.processes, len(tls_pids), scan.unreadable)
 
     def look_at_mapping(self, pid: int, device: tuple[int, int], inode: int) -> bool:
         """The same for one file a process has just mapped; False when it is not there any more."""
@@ -75,30 +108,26 @@ class Attacher:
             self.look_at(file)
         return file is not None
 
-    def look_at(self, file: MappedFile) -> None:
+    def look_at(self, file: MappedFile) -> Identity | None:
         """Attaches the file if there is something to attach; the reason why not goes to `debug`."""
         with self._lock:
-            if file.id in self._seen:
-                return
-            self._seen.add(file.id)
             try:
                 fd = procmaps.open_mapped(file)
-                try:
-                    self._attach(fd, file.display_path)
-                finally:
-                    os.close(fd)
             except PlaintapError as error:
                 self._debug(f"{file.display_path}: {error.message}")
-            self.looked_at(*file.id)
-
-    def looked_at(self, device: tuple[int, int], inode: int) -> None:
-        """No followed process is stopped for this file again."""
-        if self._kernel.filters.follow:
-            self._kernel.looked_at(device, inode)
-
-    def is_attached(self, file: MappedFile) -> bool:
-        """Whether probes sit in this file."""
-        return file.id in self._seen and any(inode == file.id.inode for _, inode in self._attached)
+                return None
+            try:
+                identity = identity_of(fd)
+                if identity not in self._seen:
+                    self._seen.add(identity)
+                    beside = file.display_path if file.deleted else file.open_path
+                    self._attach(fd, identity, file.display_path, beside=beside)
+            except PlaintapError as error:
+                self._debug(f"{file.display_path}: {error.message}")
+            finally:
+                os.close(fd)
+            self._kernel.looked_at(file.id.device, file.id.inode, identity.generation)
+            return identity
 
     def attach_path(self, path: str) -> Library:
         """The one file the user named. Raises TargetError saying what is wrong with it."""
@@ -107,7 +136,7 @@ class Attacher:
         except OSError as error:
             raise TargetError(f"cannot open {path}: {reason(error)}", hint=_PATH_HINT) from error
         try:
-            library = self._attach(fd, path)
+            library = self._attach(fd, identity_of(fd), path, beside=path)
         except TargetError as error:
             error.hint = error.hint or _PATH_HINT
             raise
@@ -117,30 +146,21 @@ class Attacher:
             raise TargetError(f"{path} does not define {self._module.defines}: nothing to attach to", hint=_PATH_HINT)
         return library
 
-    def _plan(self, elf: ElfFile, path: str) -> ProbePlan | None:
-        """Copies of one build, such as in many containers, are taken apart once."""
-        build_id = elf.build_id
-        if build_id is None:
-            return self._module.plan(elf, path)
-        if build_id not in self._plans:
-            self._plans[build_id] = self._module.plan(elf, path)
-        return self._plans[build_id]
-
-    def _attach(self, fd: int, path: str) -> Library | None:
-        status = os.fstat(fd)
-        inode = (status.st_dev, status.st_ino)
-        if inode in self._attached:
+    def _attach(self, fd: int, identity: Identity, path: str, *, beside: str) -> Library | None:
+        """`beside` is where the file's neighbours are found, in its container."""
+        if identity in self._attached:
             return None
+        # Not remembered by build-id: a file may carry another's, and its offsets would hit foreign code.
         with ElfFile(fd, name=path) as elf:
-            plan = self._plan(elf, path)
+            plan = self._module.plan(elf, beside)
         if plan is None:
             return None
         if len(self.libraries) >= LIBRARIES_MAX:
             raise TargetError(f"more than {LIBRARIES_MAX} libraries at once")
-        library = Library(len(self.libraries) + 1, plan.name, path)
+        library = Library(len(self.libraries) + 1, plan.name, path, bool(plan.frees))
         self._tell(library)
         self._kernel.attach(fd, _probes(plan, library.number), library=library.number, pids=self._pids)
-        self._attached.add(inode)
+        self._attached.add(identity)
         self.libraries.append(library)
         for call in plan.calls:
             self._debug(f"attached {path}: {call.why}")

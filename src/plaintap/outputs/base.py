@@ -31,22 +31,35 @@ class Formatter(Protocol):
 
 
 class Sink(Protocol):
-    """Takes bytes in order. What could not be written is counted, never raised twice."""
+    """Takes bytes in order. What could not be written is counted and told once.
 
-    dropped_writes: int
-    dropped_bytes: int
+    What a reader that has gone no longer wants is no loss and is not counted.
+    """
+
+    @property
+    def dropped_writes(self) -> int:
+        """How many `write`s did not arrive whole."""
+
+    @property
+    def dropped_bytes(self) -> int:
+        """How many bytes did not arrive."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ever refused what it was given; a peer that was only too slow is no failure."""
 
     def write(self, data: bytes) -> None:
-        """Keeps `data` until `flush`; when much has gathered it flushes by itself, raising what that raises."""
+        """Keeps `data`, at the latest until `flush`. Never raises."""
 
     def flush(self) -> None:
         """Hands everything on; call it once per batch.
 
-        Raises SinkClosed when the reader has gone, OutputError the first time writing fails.
+        Raises what went wrong since the last call: SinkClosed when the reader has gone, OutputError
+        the first time writing failed.
         """
 
     def close(self) -> None:
-        """Flushes and lets go; a second call does nothing."""
+        """Flushes and lets go; a second call does nothing. Raises OutputError as `flush` does."""
 
 
 class SinkClosed(Exception):  # noqa: N818 - the reader had enough: an end, not an error

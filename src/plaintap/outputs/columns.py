@@ -121,7 +121,9 @@ def cut_end(text: str, columns: int) -> str:
     """`text` in at most `columns`, what is beyond replaced by one `…`."""
     if cells(text) <= columns:
         return text
-    return f"{_take(text, columns - 1)}{ELLIPSIS}" if columns > 0 else ""
+    if columns <= 0:
+        return ""
+    return f"{text[: columns - 1] if text.isascii() else _take(text, columns - 1)}{ELLIPSIS}"
 
 
 def _take(text: str, columns: int) -> str:

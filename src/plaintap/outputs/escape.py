@@ -25,8 +25,14 @@ def _escape_char(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+# Controls and the bytes that are no UTF-8: what binary data is made of.
+_COMMON = {code: _escape_char(chr(code)) for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00))}
+
+
 def _escape_run(match: re.Match[str]) -> str:
     run = match.group()
+    if not run.isprintable():
+        run = run.translate(_COMMON)
     return run if run.isprintable() else "".join(map(_escape_char, run))
 
 

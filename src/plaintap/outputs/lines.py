@@ -37,8 +37,9 @@ ABOUT = "·"
 
 METHOD_COLUMNS = 5
 _ARROW_COLUMNS = 4
-_STEP_NS = 100_000
-_SLOW_STEPS = 10_000
+# Durations are remembered in whole microseconds below the first, in tenths of a millisecond from there.
+_COARSE_US = 100
+_SLOW_US = 1_000_000
 _FIRST_ERROR = 400
 _REDIRECTS = frozenset(range(300, 400))
 _SWITCHED = 101
@@ -64,8 +65,8 @@ class Lines:
         self._kinds: Memo[bytes, str] = Memo(self._kind_cell, limit=512)
         self._statuses: Memo[int, str] = Memo(self._status_cell, limit=1024)
         self._sizes: Memo[int, str] = Memo(lambda size_bytes: f"{size(size_bytes):>{SIZE_COLUMNS}}")
-        self._durations: Memo[int, str] = Memo(lambda steps: self._duration_cell(steps, bad=False))
-        self._durations_of_errors: Memo[int, str] = Memo(lambda steps: self._duration_cell(steps, bad=True))
+        self._durations: Memo[int, str] = Memo(lambda us: self._duration_cell(us, bad=False))
+        self._durations_of_errors: Memo[int, str] = Memo(lambda us: self._duration_cell(us, bad=True))
         self._no_kind = self._kind_cell(b"")
 
     def exchange(self, exchange: Exchange) -> str:
@@ -106,9 +107,10 @@ class Lines:
         ):
             url, peer = self._remark(url, peer, exchange)
         start_ns = request.first_ns
-        duration = (self._durations if status < _FIRST_ERROR else self._durations_of_errors)[
-            (response.last_ns - start_ns) // _STEP_NS
-        ]
+        us = (response.last_ns - start_ns) // 1000
+        if us >= _COARSE_US:
+            us -= us % _COARSE_US
+        duration = (self._durations if status < _FIRST_ERROR else self._durations_of_errors)[us]
         line = (
             f"{self._clock(start_ns)}{process}{ASKED if exchange.outgoing else WAS_ASKED}  {method}{url}"
             f"{self._statuses[status]}{kind}{self._sizes[response.body_bytes]}{duration}{peer}"
@@ -123,9 +125,7 @@ class Lines:
         """A line about bytes no protocol claimed: their beginning, escaped, and their number."""
         _, _, process, room, peer = self._of(connection)
         room -= METHOD_COLUMNS
-        # A byte takes at least a column, but for the later ones of a UTF-8 character.
-        preview = escape_bytes(data[: max(0, 4 * room)])
-        preview = pad(cut_end(preview, room), room)
+        preview = _preview(data, max(0, room))
         kind = f"{word:<{KIND_COLUMNS}}" if self._layout.kind else ""
         blank = " " * (DURATION_COLUMNS + MARK_COLUMNS)
         return (
@@ -254,10 +254,20 @@ class Lines:
     def _status_cell(self, status: int) -> str:
         return f"  {self._palette.paint(self._palette.status(status), f'{status:>3}')}  "
 
-    def _duration_cell(self, steps: int, *, bad: bool) -> str:
-        text = duration_text(max(0, steps) * _STEP_NS)
-        slow = steps > _SLOW_STEPS
+    def _duration_cell(self, us: int, *, bad: bool) -> str:
+        text = duration_text(max(0, us) * 1000)
+        slow = us > _SLOW_US
         blanks = " " * (DURATION_COLUMNS - len(text))
         painted = self._palette.paint(self._palette.slow, text) if slow else text
         mark = self._palette.paint(self._palette.bad, "!") if slow or bad else " "
         return f"{blanks}{painted} {mark}"
+
+
+def _preview(data: bytes, columns: int) -> str:
+    """The beginning of `data`, escaped, in exactly so many columns."""
+    head = data[: columns + 1]
+    if head.isascii() and (text := head.decode("ascii")).isprintable():
+        return text.ljust(columns) if len(text) <= columns else cut_end(text, columns)
+    # A character is at most four bytes and, but for combining ones, at least a column.
+    text = data[: 4 * columns + 4].decode("utf-8", "surrogateescape")[: columns + 1]
+    return pad(cut_end(escape(text), columns), columns)

@@ -22,7 +22,15 @@ _COUNTED: dict[str, tuple[str, str, str]] = {
     "undecodable_records": ("record", "", "not understood"),
     "parser_failures": ("stream", "", "the parser failed"),
     "watch_lost": ("mapping notice", "", "a new library may have been missed"),
+    "not_held": ("process", "processes", "not stopped at a new library, its first bytes may be missing"),
 }
+# That it happened is all there is to say.
+_SAID: dict[str, str] = {
+    "recording_failed": "the end of the recording: it could not be written",
+    "unfinished_recording": "the end of the recording: it was cut, or its capture was killed",
+}
+# Numbers of bytes alone.
+_BYTES: dict[str, str] = {"cut_recording_bytes": "the recording ends inside a record"}
 # Pairs `<name>_records`, `<name>_bytes` (or only one of them).
 _PAIRED: dict[str, str] = {
     "ring_full": "ring full",
@@ -84,6 +92,8 @@ def loss_words(totals: Totals, *, mapsize_kb: int | None = None) -> list[str]:
     for name, (noun, plural, reason) in _COUNTED.items():
         if number := losses.pop(name, 0):
             words.append(f"{count(number, noun, plural)}: {reason}")
+    words += [f"{exact_bytes(losses.pop(name))}: {reason}" for name, reason in _BYTES.items() if name in losses]
+    words += [words_said for name, words_said in _SAID.items() if losses.pop(name, 0)]
     dropped, dropped_bytes = losses.pop("sink_dropped", 0), losses.pop("sink_dropped_bytes", 0)
     if dropped or dropped_bytes:
         words.append(f"{_amount(dropped, 'write', dropped_bytes)}: {_SINK}")

@@ -42,6 +42,8 @@ class Blocks:
             out.append(self._remark("request not seen"))
         out.append("\n")
         out.extend(f"{self._status(exchange, status, '')}\n" for status in exchange.interim)
+        if exchange.more_interim:
+            out.append(f"… {exchange.more_interim} more interim responses\n")
         if response:
             out.append(f"{self._status(exchange, response.status, escape(response.reason))}\n")
             out.append(self._message(response, "response"))

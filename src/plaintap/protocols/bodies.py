@@ -6,16 +6,24 @@ Transfer codings are the parser's.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import zstandard
 
 DECODED_LIMIT_BYTES = 64 << 20
-"""A body may unfold a thousandfold; beyond this it is cut."""
+"""A body may unfold a millionfold; beyond this it is cut."""
+CODINGS_LIMIT = 8
+"""Each coding may unfold as much again."""
 
+_ZEROS = re.compile(rb"\0*")
 _DAMAGED = "damaged, decoded up to there"
 _STEP_BYTES = 65536
-# A block of 4 bytes can unfold to 128 KB, and the decoder offers no bound on what one call gives.
-_ZSTD_STEP_BYTES = 512
+_ZSTD_STEP_BYTES = 4096
+_MEMBER_STEP_BYTES = 512
 _SALVAGE_STEP_BYTES = 64
 _Decoder = Callable[[bytes, int], tuple[bytes, str]]
 
@@ -30,7 +38,10 @@ def decode_body(
     body = b"".join(pieces)
     notes = []
     # RFC 9110, 8.4: codings are listed in the order they were applied.
-    for coding in reversed(content_codings(headers)):
+    for number, coding in enumerate(reversed(content_codings(headers))):
+        if number == CODINGS_LIMIT:
+            notes.append(f"more than {CODINGS_LIMIT} content-encodings")
+            break
         if not body:
             break
         decoder = DECODERS.get(coding)
@@ -60,22 +71,30 @@ def _steps(body: bytes, step_bytes: int) -> Iterator[bytes]:
 
 def _inflate(body: bytes, limit_bytes: int, wbits: int) -> tuple[bytes, str]:
     out = bytearray()
-    rest = body
-    while rest:
+    at = 0
+    while at < len(body):
         member = zlib.decompressobj(wbits)
+        start, out_start = at, len(out)
+        # Members may be tiny, and zlib copies what a step holds beyond a member's end.
+        step_bytes = _MEMBER_STEP_BYTES
         try:
-            # One byte more than wanted tells "more" from "just that many".
-            out += member.decompress(rest, limit_bytes + 1 - len(out))
+            while at < len(body) and not member.eof:
+                step = body[at : at + step_bytes]
+                # One byte more than wanted tells "more" from "just that many".
+                out += member.decompress(step, limit_bytes + 1 - len(out))
+                if len(out) > limit_bytes:
+                    return bytes(out[:limit_bytes]), f"cut at {limit_bytes} bytes"
+                at += len(step) - len(member.unused_data)
+                step_bytes = min(2 * step_bytes, _STEP_BYTES)
         except zlib.error:
-            return bytes(out) + _salvage(rest, limit_bytes - len(out), wbits), _DAMAGED
-        if len(out) > limit_bytes:
-            return bytes(out[:limit_bytes]), f"cut at {limit_bytes} bytes"
+            return bytes(out[:out_start]) + _salvage(body[start:], limit_bytes - out_start, wbits), _DAMAGED
         if not member.eof:
             return bytes(out), "ends early"
         if wbits <= zlib.MAX_WBITS:
             break
         # RFC 1952, 2.2: members follow one another; servers also pad with zeros.
-        rest = member.unused_data.lstrip(b"\0")
+        if padding := _ZEROS.match(body, at):
+            at = padding.end()
     return bytes(out), ""
 
 
@@ -130,23 +149,32 @@ def _zstd(body: bytes, limit_bytes: int) -> tuple[bytes, str]:
 
     # RFC 9659: no window over 8 MB in a content coding; without a bound a frame's head may ask for 2 GB.
     decompressor = zstandard.ZstdDecompressor(max_window_size=8 << 20)
-    frame = decompressor.decompressobj()
+    # A few bytes can unfold to 128 KB a block, and only this way of decoding stops where it is told to.
+    reader = decompressor.stream_reader(body, read_across_frames=True)
     out = bytearray()
-    at_start = True
     try:
-        for step in _steps(body, _ZSTD_STEP_BYTES):
-            data = step
-            while data:
-                out += frame.decompress(data)
-                at_start = False
-                data = frame.unused_data
-                if frame.eof:
-                    frame, at_start = decompressor.decompressobj(), True
+        while piece := reader.read(min(_ZSTD_STEP_BYTES, limit_bytes + 1 - len(out))):
+            out += piece
             if len(out) > limit_bytes:
                 return bytes(out[:limit_bytes]), f"cut at {limit_bytes} bytes"
     except zstandard.ZstdError:
-        return bytes(out[:limit_bytes]), _DAMAGED
-    return bytes(out), "" if at_start else "ends early"
+        return bytes(out), _DAMAGED
+    return bytes(out), "" if _zstd_is_complete(decompressor, body) else "ends early"
+
+
+def _zstd_is_complete(decompressor: zstandard.ZstdDecompressor, body: bytes) -> bool:
+    """For a body that unfolds to no more than is wanted: the reader above does not tell."""
+    frame = decompressor.decompressobj()
+    at_start = True
+    for step in _steps(body, _STEP_BYTES):
+        data = step
+        while data:
+            frame.decompress(data)
+            at_start = False
+            data = frame.unused_data
+            if frame.eof:
+                frame, at_start = decompressor.decompressobj(), True
+    return at_start
 
 
 DECODERS: dict[str, _Decoder] = {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/1.0 and 1.1 on one connection: both directions driven, switched to other protocols, resynchronised after losses.
 
-Reading messages is http1_reader.py's, pairing them http1_pairing.py's, how they start http1_start.py's.
+Reading messages is http1_reader.py's with http1_requests.py and http1_responses.py, pairing them http1_pairing.py's,
+how they start http1_start.py's.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import httptools
 
 from plaintap.events import READ, WRITE
 from plaintap.messages import Request, Response
-from plaintap.protocols.base import Outlet, ProtocolEntry
-from plaintap.protocols.http1_pairing import Pairing, RequestReader, ResponseReader
+from plaintap.parsing import Outlet
+from plaintap.protocols.base import Fit, ProtocolEntry
+from plaintap.protocols.http1_pairing import Pairing
 from plaintap.protocols.http1_reader import NEVER_NS, HttpError
 from plaintap.protocols.http1_replay import end_of_messages
+from plaintap.protocols.http1_requests import RequestReader
+from plaintap.protocols.http1_responses import ResponseReader
 from plaintap.protocols.http1_start import (
     REQUEST_START,
     RESPONSE_START,
@@ -31,7 +35,17 @@ _HELD_LIMIT_BYTES = 65536
 class Http1:
     """`direction` is where `head`, the first bytes, came from: it says who asks whom."""
 
-    __slots__ = ("_held", "_held_bytes", "_holding", "_outlet", "_pairing", "_readers", "_requests", "_responses")
+    __slots__ = (
+        "_has_left",
+        "_held",
+        "_held_bytes",
+        "_holding",
+        "_outlet",
+        "_pairing",
+        "_readers",
+        "_requests",
+        "_responses",
+    )
 
     def __init__(self, direction: int, head: bytes, outlet: Outlet, body_limit: int) -> None:
         asking = 1 - direction if RESPONSE_START.match(head) else direction
@@ -48,41 +62,53 @@ class Http1:
         self._holding = False
         self._held: list[bytes] = []
         self._held_bytes = 0
+        # Feeding one direction may end in `_leave`, through the other one too: asked wherever feeding goes on.
+        self._has_left = False
 
     def receive(self, direction: int, ts_ns: int, data: bytes, /) -> None:
         reader = self._readers[direction]
         reader.now_ns = ts_ns
         reader.data = data
         between = not reader.first_ns
-        if between:
-            reader.first_ns = ts_ns
         try:
+            if between:
+                reader.first_ns = ts_ns
+            elif reader.framing_bytes:
+                reader.expect_work(data)
             reader.feed(data)
             if reader.first_ns:
                 head = reader.head
                 if head is not None:
                     head.last_ns = ts_ns
+                    if not between:
+                        reader.goes_on(head, data)
                 else:
                     reader.keep_unfinished(reader.data or self._behind_messages(reader, data, between=between))
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(direction, ts_ns, data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None
+            if not isinstance(error.__context__, HttpError):
+                raise error.__context__ or error from None
+            self._malformed(direction, ts_ns, data, between=between)
         except HttpError:
             self._malformed(direction, ts_ns, data, between=between)
 
     def gap(self, direction: int, ts_ns: int, missing_bytes: int, /) -> None:
         reader = self._readers[direction]
-        if reader.seeking or reader.gap(ts_ns, missing_bytes):
+        if reader.seeking:
+            return
+        if reader.gap(ts_ns, missing_bytes):
+            self._step_through_responses()
             return
         reader.incomplete(missing_bytes)
         self._give_back(direction, ts_ns)
         reader.restart()
-        reader.seeking = True
-        reader.feed = partial(self._seek, direction)
+        self._seek_from_here(direction)
 
     def flush(self, _ts_ns: int, /) -> None:
         self._pairing.emit_early()
+        self._requests.idle()
+        self._responses.idle()
 
     def close(self, ts_ns: int, /) -> None:
         response = self._responses.head
@@ -91,6 +117,11 @@ class Http1:
         self._leave(ts_ns)
 
     # Other ways to feed a reader.
+
+    def _seek_from_here(self, direction: int) -> None:
+        reader = self._readers[direction]
+        reader.seeking = True
+        reader.feed = partial(self._seek, direction)
 
     def _seek(self, direction: int, data: bytes) -> None:
         """After a loss: raw until a record starts like a message."""
@@ -107,6 +138,9 @@ class Http1:
             self._pairing.unanswered(leave=0 if self._pairing.pipelined else 1)
             if not self._pairing.pending:
                 self._release_requests()
+                if self._has_left:
+                    self._outlet.receive(direction, reader.now_ns, data)
+                    return
             self._step_through_responses()
         reader.feed(data)
 
@@ -131,6 +165,9 @@ class Http1:
                 request, response = reader.answered
                 reader.answered = None
                 self._answered(request, response, end)
+                if self._has_left:
+                    self._outlet.receive(1 - self._asking, reader.now_ns, data[end:])
+                    return
             start = end
         reader.feed = self._step if self._pairing.special else reader.parser.feed_data
 
@@ -186,7 +223,10 @@ class Http1:
             self._holding = False
             held = self._take_held()
             self._requests.restart()
-            if held:
+            if held and fit(self._asking, held) is Fit.NO:
+                self._outlet.unclaimed(self._asking, self._responses.now_ns, held)
+                self._seek_from_here(self._asking)
+            elif held:
                 self.receive(self._asking, self._responses.now_ns, held)
 
     def _switch(self, direction: int, ts_ns: int, rest: bytes) -> None:
@@ -215,6 +255,7 @@ class Http1:
 
     def _leave(self, ts_ns: int) -> None:
         """Emits everything there is, complete or not."""
+        self._has_left = True
         self._responses.incomplete(0)
         self._requests.incomplete(0)
         self._pairing.emit_early()

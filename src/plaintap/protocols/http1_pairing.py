@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests and responses of one HTTP/1 connection, paired in order, and the two readers that meet here.
+"""Which response answers which request on one HTTP/1 connection, and what is kept of those that wait.
 
-Owns which response answers which request (RFC 9112, 9.3.2: first in, first out) and when an exchange is emitted.
+RFC 9112, 9.3.2: first in, first out. The requests come from http1_requests.py, the responses from http1_responses.py.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
-import httptools
-
 from plaintap.messages import Connection, Exchange, Message, Request, Response
-from plaintap.protocols.http1_reader import NEVER_NS, Reader
-from plaintap.protocols.http1_start import PLAIN_METHODS
 
 PENDING_LIMIT = 256
 """Requests whose response is awaited; one more and the oldest is shown without."""
+PENDING_LIMIT_BYTES = 4 << 20
+"""The same for the memory of all of them but the newest."""
+TURNS_LIMIT = 1024
+"""Requests shown without their response whose turn is remembered."""
+INTERIM_LIMIT = 64
+"""Interim responses shown of an exchange; the others are counted."""
+
+UNANSWERED_BY_BODY = ("HEAD", "CONNECT")
 
 _PROTOCOLS = {"1.1": "http/1.1", "1.0": "http/1.0"}
-_REASONS: dict[bytes, str] = {}
-_REASONS_LIMIT = 256
-_UNANSWERED_BY_BODY = ("HEAD", "CONNECT")
+_OBJECT_BYTES = 48
+"""About what an object takes beside what is in it."""
 
 
 def text_of(raw: bytes) -> str:
@@ -28,14 +32,31 @@ def text_of(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+def protocol_of(version: str) -> str:
+    return _PROTOCOLS.get(version) or f"http/{version}"
+
+
+class Turn(Request, gc=False):
+    """Stands for a pending request that was shown already, so that its response is not taken for the next one's."""
+
+
+def _memory_bytes(request: Request) -> int:
+    fields = sum(len(name) + len(value) for name, value in request.headers) + 3 * _OBJECT_BYTES * len(request.headers)
+    return fields + sum(map(len, request.body)) + _OBJECT_BYTES * len(request.body) + len(request.target)
+
+
 class Pairing:
     """What the readers of both directions share."""
 
     __slots__ = (
+        "_pending_bytes",
+        "_sizes",
+        "_turns",
         "connection",
         "early",
         "emit",
         "interim",
+        "more_interim",
         "on_special",
         "outgoing",
         "pending",
@@ -57,8 +78,15 @@ class Pairing:
         self.on_special = on_special
         self.outgoing = outgoing
         self.pending: list[Request] = []
+        """Oldest first; responses are taken from here without asking: see `one_more`."""
+        self._turns = 0
+        """How many of `pending`, the oldest, are turns."""
+        self._sizes: deque[int] = deque()
+        """Memory of each of `pending` but the newest."""
+        self._pending_bytes = 0
         self.interim: list[int] = []
         """Statuses of interim responses to the oldest pending request."""
+        self.more_interim = 0
         self.early: Exchange | None = None
         """Answered in full while its request is still being sent."""
         self.pipelined = False
@@ -71,7 +99,41 @@ class Pairing:
         self.on_special()
 
     def is_special(self, request: Request) -> bool:
-        return request.method in _UNANSWERED_BY_BODY or request is self.upgrading
+        return request.method in UNANSWERED_BY_BODY or request is self.upgrading
+
+    def one_more(self) -> None:
+        """A request was put behind others in `pending`: bounds them."""
+        pending, sizes = self.pending, self._sizes
+        while len(sizes) > len(pending) - 2:  # answered since
+            self._pending_bytes -= sizes.popleft()
+            self._turns -= bool(self._turns)
+        size_bytes = _memory_bytes(pending[-2])
+        sizes.append(size_bytes)
+        self._pending_bytes += size_bytes
+        while self._turns < len(sizes) and (
+            len(pending) - self._turns > PENDING_LIMIT or self._pending_bytes > PENDING_LIMIT_BYTES
+        ):
+            self._show_oldest()
+        if self._turns > TURNS_LIMIT:
+            self._forget_oldest()
+
+    def _show_oldest(self) -> None:
+        at = self._turns
+        request = self.pending[at]
+        self.pending[at] = turn = Turn(method=request.method)
+        if request is self.upgrading:
+            self.upgrading = turn
+        self._pending_bytes -= self._sizes[at]
+        self._sizes[at] = 0
+        self._turns += 1
+        self.emit(Exchange(self.connection, protocol_of(request.version), self.outgoing, request, None))
+
+    def _forget_oldest(self) -> None:
+        """Nobody answers."""
+        self.special -= self.special > 0 and self.is_special(self.pending[0])
+        del self.pending[0]
+        self._sizes.popleft()
+        self._turns -= 1
 
     def unanswered(self, *, leave: int = 0) -> None:
         """Emits the oldest pending requests without a response, all but `leave` of them."""
@@ -79,239 +141,22 @@ class Pairing:
             request = self.pending.pop(0)
             if self.special and self.is_special(request):
                 self.special -= 1
-            protocol = _PROTOCOLS.get(request.version) or f"http/{request.version}"
-            self.emit(Exchange(self.connection, protocol, self.outgoing, request, None, self.take_interim()))
+            if type(request) is not Turn:
+                self.emit(self.exchange(request, None, protocol_of(request.version)))
 
-    def take_interim(self) -> list[int]:
-        interim = self.interim
-        self.interim = []
-        return interim
+    def add_interim(self, status: int) -> None:
+        if len(self.interim) < INTERIM_LIMIT:
+            self.interim.append(status)
+        else:
+            self.more_interim += 1
+
+    def exchange(self, request: Request | None, response: Response | None, protocol: str) -> Exchange:
+        """With the interim responses there were."""
+        interim, more = self.interim, self.more_interim
+        self.interim, self.more_interim = [], 0
+        return Exchange(self.connection, protocol, self.outgoing, request, response, interim, more)
 
     def emit_early(self) -> None:
         if self.early:
             self.emit(self.early)
             self.early = None
-
-
-class RequestReader(Reader[Request]):
-    """Requests go to `pairing.pending` as soon as their head is complete."""
-
-    __slots__ = ("_pending", "_url", "pairing")
-
-    RESUME_LENGTH = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
-    RESUME_CHUNKS = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-    def __init__(self, pairing: Pairing, *, body_limit: int) -> None:
-        self._url = b""
-        self._pending = pairing.pending
-        self.pairing = pairing
-        super().__init__(body_limit=body_limit)
-
-    def new_parser(self) -> httptools.HttpRequestParser:
-        self._url = b""
-        return httptools.HttpRequestParser(self)
-
-    def on_url(self, url: bytes) -> None:
-        if self._url:
-            url = self._url + url
-        elif not self.first_ns:
-            self.first_ns = self.now_ns
-        self._url = url
-
-    def on_headers_complete(self) -> None:
-        if self._resuming:
-            return
-        parser = self.parser
-        url = self._url
-        method = parser.get_method()  # type: ignore[union-attr] # the other kind has other readers
-        # httptools refuses targets that are not ASCII; asking it for the version formats a string each time.
-        is_usual = self.data.startswith(b"HTTP/1.1", len(method) + len(url) + 2)
-        version = "1.1" if is_usual else parser.get_http_version()
-        try:
-            name = PLAIN_METHODS[method]
-        except KeyError:
-            name = text_of(method)
-            if name in _UNANSWERED_BY_BODY:
-                self.pairing.add_special()
-        headers = self.headers
-        now_ns = self.now_ns
-        self.head = request = Request(
-            headers[:], version, [], 0, 0, self.first_ns or now_ns, now_ns, False, name, url.decode()
-        )
-        headers.clear()
-        self._url = b""
-        pending = self._pending
-        pending.append(request)
-        if self.body_limit or self._unfinished:
-            self.begin(request)
-        if len(pending) > PENDING_LIMIT:
-            self.pairing.unanswered(leave=PENDING_LIMIT)
-
-    def on_message_complete(self) -> None:
-        if self._resuming:
-            return
-        request = self.head
-        assert request is not None
-        request.complete = True
-        request.last_ns = self.now_ns
-        self.head = None
-        self.first_ns = NEVER_NS
-        self.data = b""
-        if self.headers:
-            self.add_trailers(request)
-        if self.pairing.early:
-            self.pairing.emit_early()
-
-    def forget_head(self) -> None:
-        self._url = b""
-
-    def incomplete(self, missing_bytes: int) -> None:
-        head = self.head
-        if head is not None:
-            head.missing_bytes += missing_bytes
-        elif self._url:
-            request = Request(
-                self.headers[:],
-                missing_bytes=missing_bytes,
-                first_ns=self.first_ns,
-                last_ns=self.now_ns,
-                method=text_of(self.parser.get_method()),  # type: ignore[union-attr] # as above
-                target=text_of(self._url),
-            )
-            if self.pairing.is_special(request):
-                self.pairing.add_special()
-            self._pending.append(request)
-            self.take_unfinished()
-        self.head = None
-        self.first_ns = NEVER_NS
-
-
-class ResponseReader(Reader[Response]):
-    """A response takes its request when its head is complete and is emitted with it when its body is."""
-
-    __slots__ = ("_emit", "_pending", "_reason", "_request", "answered", "pairing")
-
-    RESUME_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-    RESUME_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-    def __init__(self, pairing: Pairing, *, body_limit: int) -> None:
-        self._reason = b""
-        self._pending = pairing.pending
-        self._emit = pairing.emit
-        self._request: Request | None = None
-        self.answered: tuple[Request, Response] | None = None
-        """The special request whose response's head was just completed, and that; http1.py takes it."""
-        self.pairing = pairing
-        super().__init__(body_limit=body_limit)
-
-    def new_parser(self) -> httptools.HttpResponseParser:
-        self._reason = b""
-        return httptools.HttpResponseParser(self)
-
-    def on_status(self, reason: bytes) -> None:
-        if self._reason:
-            reason = self._reason + reason
-        elif not self.first_ns:
-            self.first_ns = self.now_ns
-        self._reason = reason
-
-    def on_headers_complete(self) -> None:
-        if self._resuming:
-            return
-        parser = self.parser
-        status = parser.get_status_code()  # type: ignore[union-attr] # the other kind has other readers
-        headers = self.headers
-        if status < 200 and status != 101:
-            self.pairing.interim.append(status)
-            headers.clear()
-            self._reason = b""
-            if self._unfinished:
-                self.take_unfinished()
-            return
-        version = "1.1" if self.data.startswith(b"HTTP/1.1") else parser.get_http_version()
-        reason = _REASONS.get(self._reason)
-        if reason is None:
-            reason = text_of(self._reason)
-            if len(_REASONS) < _REASONS_LIMIT:
-                _REASONS[self._reason] = reason
-        now_ns = self.now_ns
-        self.head = response = Response(
-            headers[:], version, [], 0, 0, self.first_ns or now_ns, now_ns, False, status, reason
-        )
-        headers.clear()
-        self._reason = b""
-        pending = self._pending
-        if pending:
-            self._request = pending.pop(0)
-            if pending:
-                self.pairing.pipelined = True
-            if self.pairing.special:
-                self._answer_special(response)
-        if self.body_limit or self._unfinished:
-            self.begin(response)
-
-    def on_message_complete(self) -> None:
-        if self._resuming:
-            return
-        response = self.head
-        self.first_ns = NEVER_NS
-        self.data = b""
-        if response is None:
-            self.headers.clear()
-            return  # an interim response
-        response.complete = True
-        response.last_ns = self.now_ns
-        self.head = None
-        if self.headers:
-            self.add_trailers(response)
-        request = self._request
-        pairing = self.pairing
-        if request is None or not request.complete or pairing.early or response.version != "1.1" or pairing.interim:
-            self._emit_with_request(response)
-        else:
-            self._request = None
-            self._emit(Exchange(pairing.connection, "http/1.1", pairing.outgoing, request, response, []))
-
-    def forget_head(self) -> None:
-        self._reason = b""
-
-    def incomplete(self, missing_bytes: int) -> None:
-        response = self.head
-        if response is None and self._reason:
-            response = Response(
-                self.headers[:],
-                first_ns=self.first_ns,
-                last_ns=self.now_ns,
-                status=self.parser.get_status_code(),  # type: ignore[union-attr] # as above
-                reason=text_of(self._reason),
-            )
-            if self._pending:
-                self._request = self._pending.pop(0)
-                self.pairing.special -= bool(self.pairing.special) and self.pairing.is_special(self._request)
-            self.take_unfinished()
-        self.head = None
-        self.first_ns = NEVER_NS
-        if response is not None:
-            response.missing_bytes += missing_bytes
-            self._emit_with_request(response)
-
-    def _answer_special(self, response: Response) -> None:
-        request = self._request
-        if request is not None and self.pairing.is_special(request):
-            self.pairing.special -= 1
-            self.answered = request, response
-
-    def _emit_with_request(self, response: Response) -> None:
-        request = self._request
-        self._request = None
-        pairing = self.pairing
-        interim = pairing.take_interim()
-        version = response.version
-        protocol = _PROTOCOLS.get(version) or f"http/{version}"
-        exchange = Exchange(pairing.connection, protocol, pairing.outgoing, request, response, interim)
-        if pairing.early:
-            pairing.emit_early()
-        if request is None or request.complete:
-            self._emit(exchange)
-        else:
-            pairing.early = exchange

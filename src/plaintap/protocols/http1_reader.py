@@ -8,6 +8,7 @@ what a connection does between messages http1.py's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,7 +18,14 @@ from plaintap.messages import HttpHead
 from plaintap.protocols.http1_start import content_length, is_chunked, lasts_until_close, values
 
 HEAD_LIMIT_BYTES = 1 << 20
-"""A head longer than this is malformed to us."""
+"""A head longer than this is malformed to us; so are trailers, or any other framing that long without a body byte."""
+FIELDS_LIMIT = 1000
+"""Header fields, and again trailer fields, of a message; with more it is malformed to us."""
+
+_COPIED_LIMIT_BYTES = 256 << 20
+_FOLD = re.compile(rb"[\r\n][ \t]")
+_SMALL_BYTES = 64
+_SMALL_PIECES = 1024
 
 NEVER_NS = 0
 _ANY_LENGTH = 1 << 62
@@ -49,14 +57,20 @@ class Reader(Generic[Head]):
     """
 
     __slots__ = (
+        "_body_seen",
+        "_copied_bytes",
+        "_framed",
+        "_joined",
+        "_joined_pieces",
         "_keep_bytes",
         "_resuming",
+        "_small_pieces",
         "_unfinished",
-        "_unfinished_bytes",
         "body_limit",
         "data",
         "feed",
         "first_ns",
+        "framing_bytes",
         "head",
         "headers",
         "now_ns",
@@ -86,10 +100,17 @@ class Reader(Generic[Head]):
         self.first_ns = NEVER_NS
         self.head: Head | None = None
         self.seeking = False
+        self.framing_bytes = 0
+        """Length of a head, of trailers or of chunk framing in the records so far, while it is not complete."""
+        self._framed: HttpHead | None = None
+        self._body_seen = 0
+        self._copied_bytes = 0
         self._keep_bytes = 0
+        self._joined: Head | None = None
+        self._small_pieces = 0
+        self._joined_pieces = 0
         self._resuming = False
         self._unfinished: list[bytes] = []
-        self._unfinished_bytes = 0
         self.feed: Callable[[bytes], None]
         self.parser: Httptools
         self.restart()
@@ -114,16 +135,31 @@ class Reader(Generic[Head]):
         if keep > 0:
             head.body.append(data if size <= keep else data[:keep])
             self._keep_bytes = keep - size
+            if size < _SMALL_BYTES:
+                self._join_small(head)
+
+    def _join_small(self, head: Head) -> None:
+        """Small pieces take many times the memory of what is in them."""
+        if head is not self._joined:
+            self._joined = head
+            self._small_pieces = self._joined_pieces = 0
+        self._small_pieces += 1
+        if self._small_pieces == _SMALL_PIECES:
+            self._small_pieces = 0
+            head.body[self._joined_pieces :] = [b"".join(head.body[self._joined_pieces :])]
+            self._joined_pieces += 1
 
     def begin(self, head: Head) -> None:
         """Off the common path: what a head leaves to be set up."""
         self._keep_bytes = self.body_limit
         if self._unfinished:
             self._unfinished = []
-            self._unfinished_bytes = 0
+            self.framing_bytes = 0
 
     def add_trailers(self, head: Head) -> None:
         """RFC 9112, 7.1.2: fields behind the last chunk."""
+        if len(self.headers) > FIELDS_LIMIT:
+            raise HttpError("too many trailers")
         head.headers += self.headers
         self.headers.clear()
 
@@ -143,16 +179,49 @@ class Reader(Generic[Head]):
 
     def keep_unfinished(self, data: bytes) -> None:
         """The record ended in the middle of a head: should it prove to be none, its bytes are not lost."""
-        if self._unfinished_bytes + len(data) > HEAD_LIMIT_BYTES:
-            raise HttpError("head too long")
+        if not self._unfinished:
+            self._begin_framing()
+        self._add_framing(data)
         self._unfinished.append(data)
-        self._unfinished_bytes += len(data)
+
+    def goes_on(self, head: HttpHead, data: bytes) -> None:
+        """The record ended behind a head; when it brought no body, it was chunk framing, trailers or that head."""
+        if head.body_bytes != self._body_seen:
+            self._body_seen = head.body_bytes
+            self.framing_bytes = 0
+        elif head is not self._framed:
+            self._framed = head
+            self._begin_framing()
+        else:
+            self._add_framing(data)
+
+    def idle(self) -> None:
+        """Keeps nothing of messages that are over."""
+        if self.head is None:
+            self._framed = self._joined = None
+
+    def expect_work(self, data: bytes) -> None:
+        """A value that continues is copied for each of its pieces and folded lines: before `data` is fed."""
+        self._copied_bytes += self.framing_bytes * (1 + len(_FOLD.findall(data)))
+        if self._copied_bytes > _COPIED_LIMIT_BYTES:
+            raise HttpError("head in too many pieces")
+
+    def _begin_framing(self) -> None:
+        self.framing_bytes = 0
+        self._copied_bytes = 0
+
+    def _add_framing(self, data: bytes) -> None:
+        if self.framing_bytes + len(data) > HEAD_LIMIT_BYTES:
+            raise HttpError("head too long")
+        if len(self.headers) > FIELDS_LIMIT:
+            raise HttpError("too many header fields")
+        self.framing_bytes += len(data)
 
     def take_unfinished(self) -> bytes:
         """The bytes of a head that is not complete: nothing was made of them."""
         data = b"".join(self._unfinished)
         self._unfinished = []
-        self._unfinished_bytes = 0
+        self.framing_bytes = 0
         return data
 
     def forget_head(self) -> None:

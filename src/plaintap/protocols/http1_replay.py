@@ -5,21 +5,31 @@ from __future__ import annotations
 
 import httptools
 
-from plaintap.protocols.http1_reader import HttpError, Httptools, lenient
+from plaintap.protocols.http1_reader import FIELDS_LIMIT, HttpError, Httptools, lenient
 
 
 class _Watcher:
-    __slots__ = ("body_bytes", "completed")
+    __slots__ = ("body_bytes", "completed", "fields")
 
     def __init__(self) -> None:
         self.body_bytes = 0
         self.completed = False
+        self.fields = 0
+
+    def on_header(self, _name: bytes, _value: bytes) -> None:
+        self.fields += 1
+        if self.fields > FIELDS_LIMIT:
+            raise HttpError("too many fields")
+
+    def on_headers_complete(self) -> None:
+        self.fields = 0
 
     def on_body(self, data: bytes) -> None:
         self.body_bytes += len(data)
 
     def on_message_complete(self) -> None:
         self.completed = True
+        self.fields = 0
 
 
 def end_of_messages(kind: type[Httptools], data: bytes) -> int:

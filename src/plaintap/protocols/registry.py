@@ -6,33 +6,27 @@ Adding a protocol is a file beside this one, a line in `PROTOCOLS` and a test fi
 
 from __future__ import annotations
 
-from plaintap.errors import UsageError
-from plaintap.protocols.base import Fit, Outlet, Parser, ProtocolEntry
+from plaintap.parsing import Outlet, Parser
+from plaintap.protocols.base import Fit, ProtocolEntry
 from plaintap.protocols.http1 import HTTP1
 from plaintap.protocols.undecided import Undecided
 
 PROTOCOLS: tuple[ProtocolEntry, ...] = (HTTP1,)
-AUTO = "auto"
-RAW = "raw"
-NAMES = (AUTO, *(protocol.name for protocol in PROTOCOLS), RAW)
+
+KEPT_BODY_LIMIT_BYTES = 64 << 20
+"""Of one body; whoever wants all of them gets so much, and the number of the others."""
 
 
 class Registry:
-    """`protocol` narrows what is asked: one of `NAMES`; `raw` leaves every byte as it came.
+    """`body_limit` is the number of body bytes kept of a message, 0 keeps none and only counts."""
 
-    `body_limit` is the number of body bytes kept of a message, 0 keeps none and only counts.
-    """
-
-    def __init__(self, *, body_limit: int = 0, protocol: str = AUTO) -> None:
-        if protocol not in NAMES:
-            raise UsageError(f"unknown protocol {protocol!r}, expected one of {', '.join(NAMES)}")
-        self._body_limit = body_limit
-        self._protocols = tuple(entry for entry in PROTOCOLS if protocol in (AUTO, entry.name))
+    def __init__(self, *, body_limit: int = 0) -> None:
+        self._body_limit = min(body_limit, KEPT_BODY_LIMIT_BYTES)
 
     def recognise(self, direction: int, head: bytes, outlet: Outlet, /) -> Parser | None:
         """A parser for a connection of which `head` is the next to be received; None when nobody claims it."""
         undecided = False
-        for entry in self._protocols:
+        for entry in PROTOCOLS:
             fit = entry.fit(direction, head)
             if fit is Fit.YES:
                 return entry.create(direction, head, outlet, self._body_limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plaintap.protocols.base import Outlet, Parser
+from plaintap.parsing import Outlet, Parser
 
 
 class Undecided:

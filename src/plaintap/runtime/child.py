@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from plaintap.errors import PlaintapError, reason
 
@@ -58,8 +59,9 @@ class Child:
             os._exit(NOT_FOUND)
 
     def go(self) -> None:
-        """Lets it execute the command."""
-        os.write(self._go, b"g")
+        """Lets it execute the command; one that was killed meanwhile has its status to tell."""
+        with suppress(BrokenPipeError):
+            os.write(self._go, b"g")
         os.close(self._go)
         self._go = -1
 
@@ -79,6 +81,11 @@ class Child:
                 self.status = status
         return self.status is not None
 
+    def wait(self) -> None:
+        """Until the command is over; a signal's handler runs meanwhile."""
+        if self.status is None:
+            _, self.status = os.waitpid(self.pid, 0)
+
     def exit_code(self) -> int:
         """As a shell reports it: 128 + N for a command ended by signal N."""
         code = os.waitstatus_to_exitcode(self.status or 0)
@@ -96,6 +103,49 @@ class Child:
             os.close(self._go)
             self._go = -1
             os.waitpid(self.pid, 0)
+
+
+class Guard:
+    """A process that outlives us by a moment: should we be killed, nobody we held stays stopped."""
+
+    def __init__(self, pid: int) -> None:
+        """Forks; watches over `pid` and its descendants until `close`. Call it before any thread is started."""
+        watched, self._alive = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.setsid()  # what the terminal sends is not for it
+            os.closerange(3, watched)
+            os.closerange(watched + 1, 1 << 16)
+            if not os.read(watched, 1):
+                for stopped in _stopped_descendants(pid):
+                    release(stopped)
+            os._exit(0)
+        os.close(watched)
+
+    def close(self) -> None:
+        """We are alive and have released everybody ourselves."""
+        with suppress(BrokenPipeError):
+            os.write(self._alive, b"q")
+        os.close(self._alive)
+        os.waitpid(self._pid, 0)
+
+
+def _stopped_descendants(pid: int) -> list[int]:
+    parents: dict[int, int] = {}
+    stopped = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            state, parent = (entry / "stat").read_text().rpartition(") ")[2].split()[:2]
+            parents[int(entry.name)] = int(parent)
+            if state == "T":
+                stopped.append(int(entry.name))
+    return [each for each in stopped if _descends(each, pid, parents)]
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid and pid != ancestor:
+        pid = parents.get(pid, 0)
+    return pid == ancestor
 
 
 def release(pid: int) -> None:

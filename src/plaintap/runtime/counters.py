@@ -16,6 +16,7 @@ NAMES = (
     "map_full",
     "unmatched_returns",
     "too_deep",
+    "not_held",
 )
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
+import re
 import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 from plaintap import _native
-from plaintap.errors import TargetError, UsageError, reason
+from plaintap.errors import KernelError, TargetError, UsageError, reason
 from plaintap.events import SESSION_END, WIRE_VERSION, Kind
 from plaintap.runtime.counters import read_counters
 from plaintap.runtime.kernel_config import Filters, pack_config
@@ -24,6 +27,7 @@ from plaintap.runtime.privileges import refused
 
 FORCE = "PLAINTAP_FORCE"
 """Environment variable for tests: `nomulti` walks the path of kernels without uprobe_multi."""
+BTF = Path("/sys/kernel/btf/vmlinux")
 UPROBE_MULTI = 48  # BPF_TRACE_UPROBE_MULTI, include/uapi/linux/bpf.h
 PROBE_PROGRAMS = ("pt_call_enter", "pt_call_return", "pt_session_free")
 TRACEPOINTS = {
@@ -64,6 +68,9 @@ class Kernel:
         self.addresses = True
         """False where the kernel has no way to tell which socket a call used."""
         self._links: list[int] = []
+        self._lock = threading.Lock()
+        self._detached = False
+        self._closed = False
         self._closers: list[threading.Thread] = []
         self._multi = "nomulti" not in os.environ.get(FORCE, "").split(",")
         self._family = family
@@ -77,7 +84,12 @@ class Kernel:
             self._set_filters()
             self.ring = _native.Ring(self._object.map_fd("pt_ring"), ring_bytes)
             self._link_tracepoints()
+        except _native.NativeError as error:
+            _close(self._links)
+            self._object.close()
+            raise refused(error, "make the ring and the filters") from error
         except BaseException:
+            _close(self._links)
             self._object.close()
             raise
 
@@ -95,8 +107,16 @@ class Kernel:
                     programs.set_attach_type(name, UPROBE_MULTI)
             programs.load()
         except _native.NativeError as error:
+            if not BTF.exists():
+                raise KernelError(f"this kernel has no type information (BTF): no {BTF}", hint=_BTF_HINT) from error
             raise refused(error, "load the programs") from error
         return programs
+
+    @property
+    def _links_by_pid(self) -> bool:
+        """A perf event is of one thread, and so was uprobe_multi's pid before 6.10 (46ba0e49b642)."""
+        release = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+        return self._multi and release >= (6, 10)
 
     def _can_link_multi(self) -> bool:
         """By doing it: kernels before 6.6 load the programs all the same."""
@@ -122,6 +142,8 @@ class Kernel:
         try:
             _native.map_update(self._object.map_fd("pt_cgroups"), PID.pack(0), PID.pack(fd))
         except _native.NativeError as error:
+            if error.errno != errno.EBADF:
+                raise refused(error, "filter by cgroup") from error
             raise UsageError(
                 f"{self.filters.cgroup_path} is no directory of a cgroup v2 hierarchy", hint=_CGROUP_HINT
             ) from error
@@ -146,9 +168,15 @@ class Kernel:
         """Captures this process too, and with `follow` its descendants."""
         _native.map_update(self._object.map_fd("pt_pids"), PID.pack(pid), PID.pack(1))
 
-    def looked_at(self, device: tuple[int, int], inode: int) -> None:
+    def followed(self) -> list[int]:
+        """The pids that are captured, ended ones left out."""
+        return [PID.unpack(key)[0] for key in _native.map_keys(self._object.map_fd("pt_pids"), PID.size)]
+
+    def looked_at(self, device: tuple[int, int], inode: int, generation: int) -> None:
         """A followed process that maps this file is not stopped."""
-        key = FILE_ID.pack(inode, device[0] << 20 | device[1], 0)
+        if not self.filters.follow:
+            return
+        key = FILE_ID.pack(inode, device[0] << 20 | device[1], generation)
         _native.map_update(self._object.map_fd("pt_looked"), key, PID.pack(1))
 
     def attach(self, fd: int, probes: Sequence[Probe], *, library: int, pids: Sequence[int] = ()) -> None:
@@ -160,18 +188,34 @@ class Kernel:
         """
         path = f"/proc/self/fd/{fd}"
         made: list[int] = []
-        try:
-            # A perf event is of one thread; without uprobe_multi the programs filter alone.
-            for pid in pids if pids and self._multi else (0,):
-                for program, group in _by_program(probes):
-                    made += self._link(program, path, group, pid)
-        except _native.NativeError as error:
-            _close(made)
-            if error.errno == errno.ESRCH:
-                raise TargetError(f"cannot attach to pid {pid}: no such process") from error
-            raise refused(error, "attach the probes") from error
-        self._links += made
+        dead = 0
+        link_pids = pids if pids and self._links_by_pid else (0,)
+        for pid in link_pids:
+            try:
+                made += self._link_all(path, probes, pid)
+            except _native.NativeError as error:
+                if error.errno != errno.ESRCH:
+                    _close(made)
+                    raise refused(error, "attach the probes") from error
+                dead += 1
+        if dead == len(link_pids):
+            raise TargetError(f"cannot attach to pid {', '.join(map(str, pids))}: no such process", hint=_PID_HINT)
         _native.map_update(self._object.map_fd("pt_attached"), PID.pack(library), PID.pack(1))
+        with self._lock:
+            if not self._detached:
+                self._links += made
+                return
+        _close(made)
+
+    def _link_all(self, path: str, probes: Sequence[Probe], pid: int) -> list[int]:
+        made: list[int] = []
+        try:
+            for program, group in _by_program(probes):
+                made += self._link(program, path, group, pid)
+        except _native.NativeError:
+            _close(made)
+            raise
+        return made
 
     def _link(self, program: str, path: str, probes: list[Probe], pid: int) -> list[int]:
         program_fd = self._object.program_fd(program)
@@ -182,7 +226,7 @@ class Kernel:
             return [_native.link_uprobe_multi(program_fd, path, offsets, cookies, returns=returns, pid=pid)]
         made: list[int] = []
         for probe in probes:
-            made += _native.link_uprobe_perf(program_fd, path, probe.offset, probe.cookie, returns=returns, pid=pid)
+            made += _native.link_uprobe_perf(program_fd, path, probe.offset, probe.cookie, returns=returns)
         return made
 
     def set_running(self, on: bool) -> None:
@@ -211,11 +255,16 @@ class Kernel:
     def detach(self) -> None:
         """Ends the capture at one moment; what is in the ring stays, the probes go meanwhile."""
         self.set_running(False)
-        self._closers += _start_closing(self._links)
-        self._links = []
+        with self._lock:
+            self._detached = True
+            links, self._links = self._links, []
+        self._closers += _start_closing(links)
 
     def close(self) -> None:
-        """Everything goes, and has gone when this returns."""
+        """Everything goes, and has gone when this returns; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self.detach()
         for closer in self._closers:
             closer.join()
@@ -223,6 +272,8 @@ class Kernel:
         self._object.close()
 
 
+_BTF_HINT = "it takes a kernel built with CONFIG_DEBUG_INFO_BTF, as those of Debian, Ubuntu and Fedora are"
+_PID_HINT = "pgrep -a NAME finds it"
 _CGROUP_HINT = "give a directory of the cgroup v2 hierarchy, such as /sys/fs/cgroup/system.slice/nginx.service"
 
 

@@ -7,6 +7,7 @@ are in config.py.
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 
@@ -38,5 +39,5 @@ def pack_config(filters: Filters, *, self_tgid: int, ring_bytes: int) -> bytes:
         filters.uid is not None,
         filters.comm is not None,
         filters.cgroup_path is not None,
-        (filters.comm or "").encode()[:15],
+        os.fsencode(filters.comm or "")[:15],
     )

@@ -7,11 +7,13 @@ Capability numbers: include/uapi/linux/capability.h.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 
 from plaintap.errors import KernelError, PrivilegeError, reason
 
+CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
 NEEDED = {38: "CAP_PERFMON", 39: "CAP_BPF"}
 """What loading the programs and making the links takes; CAP_SYS_ADMIN stands for both."""
@@ -36,6 +38,11 @@ def require_capabilities() -> None:
         raise PrivilegeError(f"eBPF needs CAP_BPF and CAP_PERFMON, this process {has}", hint=sudo_hint())
 
 
+def may_look_at_others() -> bool:
+    """Whether other users' processes can be read: CAP_SYS_PTRACE."""
+    return bool(effective_capabilities() >> CAP_SYS_PTRACE & 1)
+
+
 def sudo_hint() -> str:
     """The same command line with sudo in front."""
     import shlex  # noqa: PLC0415 - only on the way to an error
@@ -48,7 +55,7 @@ def sudo_hint() -> str:
 def refused(error: OSError, doing: str) -> PrivilegeError | KernelError:
     """What a failed system call of the native extension means to the user."""
     log = telling_lines(getattr(error, "log", ""))
-    if error.errno in {errno.EPERM, errno.EACCES} and not log:
+    if error.errno in {errno.EPERM, errno.EACCES} and not log and os.geteuid() != 0:
         return PrivilegeError(f"the kernel refused to {doing}: {reason(error)}", hint=sudo_hint())
     return KernelError(f"the kernel refused to {doing}: {reason(error)}{log}", hint=_KERNEL_HINT)
 

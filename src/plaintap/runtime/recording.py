@@ -7,15 +7,18 @@ first a META with the clock offset. Append-only: a file cut anywhere is good up 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
+import stat
+import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from io import FileIO
 
 from plaintap import __version__, _native
 from plaintap.errors import RecordingError, reason
-from plaintap.events import Record, encode_meta
+from plaintap.events import Meta, Record, encode_meta
 
 MAGIC = b"PTAPREC1"
 READ_BYTES = 1 << 20
@@ -27,59 +30,109 @@ def clock_offset_ns() -> int:
 
 
 class Recorder:
-    """A recording being written; the ring writes into `fd` itself, in C."""
+    """A recording being written; the ring writes into `fd` itself, in C, the rest comes through here."""
 
-    def __init__(self, path: str, *, clock_offset_ns: int) -> None:
-        """Makes or empties the file, mode 0600. Raises RecordingError."""
+    def __init__(self, path: str) -> None:
+        """Opens the file and leaves it as it is until `begin`. Raises RecordingError."""
         self.path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_APPEND
+        self._lock = threading.Lock()
+        self._open = True
+        self._begun = False
         try:
-            self.fd = os.open(path, flags, 0o600)
-            os.fchmod(self.fd, 0o600)
-            os.write(self.fd, MAGIC)
+            self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK, 0o600)
+            os.set_blocking(self.fd, True)
         except OSError as error:
             raise RecordingError(f"cannot record to {path}: {reason(error)}", hint=_PATH_HINT) from error
-        self.meta({"plaintap": __version__, "kernel": platform.release(), "clock_offset_ns": clock_offset_ns})
 
-    def meta(self, values: dict[str, object]) -> None:
-        """Appends a META record. Raises OSError."""
-        self.raw(encode_meta(values, time.clock_gettime_ns(time.CLOCK_MONOTONIC)))
+    def begin(self, *, clock_offset_ns: int) -> None:
+        """Empties the file, mode 0600, and writes what a recording begins with; once. Raises RecordingError."""
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            if stat.S_ISREG(os.fstat(self.fd).st_mode):
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(self.fd, 0)
+                os.fchmod(self.fd, 0o600)
+        except BlockingIOError as error:
+            raise RecordingError(f"{self.path} is being written by another capture", hint=_PATH_HINT) from error
+        except OSError as error:
+            raise self._failed(error) from error
+        self.raw(MAGIC)
+        self.meta(Meta(plaintap=__version__, kernel=platform.release(), clock_offset_ns=clock_offset_ns))
+
+    def meta(self, meta: Meta) -> None:
+        """Appends a META record. Raises RecordingError."""
+        self.raw(encode_meta(meta, time.clock_gettime_ns(time.CLOCK_MONOTONIC)))
 
     def raw(self, record: bytes) -> None:
-        """Appends one whole record. Raises OSError."""
-        os.write(self.fd, record)
+        """Appends one whole record, from any thread; nothing once it is closed. Raises RecordingError."""
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                while record:
+                    record = record[os.write(self.fd, record) :]
+            except OSError as error:
+                raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> RecordingError:
+        return RecordingError(f"cannot record to {self.path}: {reason(error)}", hint=_PATH_HINT)
 
     def close(self) -> None:
-        os.close(self.fd)
+        """What was written stays; a second call does nothing."""
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self.fd)
 
 
-def batches(path: str) -> Iterator[list[Record]]:
+def batches(path: str, *, cut: Callable[[int], None] = lambda _size_bytes: None) -> Iterator[list[Record]]:
     """The records of a recording, facts included, in order, about a MiB at a time.
 
-    A cut last record is left out. Raises RecordingError where the file is no recording.
+    A last record that is not whole is left out, and `cut` told its size so far. Raises RecordingError where the
+    file is no recording.
     """
+    with _open(path) as file:
+        yield from _batches(lambda size_bytes: _read(file, size_bytes, path), path, cut)
+
+
+def _open(path: str) -> FileIO:
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            yield from _batches(file.read, path)
+        return FileIO(path)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {reason(error)}", hint=_HINT) from error
 
 
-def _batches(read: object, path: str) -> Iterator[list[Record]]:
-    assert callable(read)
+def _read(file: FileIO, size_bytes: int, path: str) -> bytes:
+    try:
+        return file.read(size_bytes)
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {reason(error)}", hint=_HINT) from error
+
+
+def _batches(read: Callable[[int], bytes], path: str, cut: Callable[[int], None]) -> Iterator[list[Record]]:
     magic = read(len(MAGIC))
     if magic != MAGIC:
         raise RecordingError(f"{path} is no recording: it does not begin with {MAGIC.decode()}", hint=_HINT)
     decoder = _native.Decoder()
     rest = b""
+    position = len(MAGIC)
     while piece := read(READ_BYTES):
-        data = rest + piece
-        try:
-            records, taken = decoder.decode(data)
-        except ValueError as error:
-            raise RecordingError(f"{path} is damaged: {error}", hint=_HINT) from error
-        rest = data[taken:]
+        records, rest, position = _decode(decoder, rest + piece, position, path)
         yield records
+    if rest:
+        _decode(decoder, rest, position, path)
+        cut(len(rest))
+
+
+def _decode(decoder: _native.Decoder, data: bytes, position: int, path: str) -> tuple[list[Record], bytes, int]:
+    """Whole records, what is left of `data`, and where in the file that begins."""
+    try:
+        records, taken = decoder.decode(data)
+    except ValueError as error:
+        raise RecordingError(f"{path} is damaged: no record at byte {position}", hint=_HINT) from error
+    return records, data[taken:], position + taken
 
 
 def read(path: str) -> Iterator[Record]:

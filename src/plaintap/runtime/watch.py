@@ -5,23 +5,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from plaintap import _native
 
 FOREVER_MS = -1
 
 
+class Mapping(NamedTuple):
+    """A process has mapped a file; the generation tells apart files that had the same inode number."""
+
+    pid: int
+    device: tuple[int, int]
+    inode: int
+    generation: int
+
+
 class Watcher:
     """A thread over perf's MMAP2 records; every file is told once."""
 
-    def __init__(self, mapped: Callable[[int, tuple[int, int], int], bool]) -> None:
+    def __init__(self, mapped: Callable[[Mapping], bool], *, failed: Callable[[Exception], None]) -> None:
         """Notices from now on, tells from `start` on, so that nothing falls between a scan and it.
 
-        `mapped(pid, device, inode)` returns False for a file it wants to be told of again.
+        `mapped` returns False for a file it wants to be told of again; what it raises goes to `failed`.
         """
         self.lost = 0
-        """Notices the kernel dropped: a new library may have been missed."""
+        """Notices the kernel dropped or `mapped` failed at: a new library may have been missed."""
         self._mapped = mapped
+        self._failed = failed
         self._watch = _native.MapWatch()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -34,9 +45,17 @@ class Watcher:
         while not self._stop.is_set():
             mappings, lost = self._watch.wait(FOREVER_MS)
             self.lost += lost
-            for pid, major, minor, inode, _, _ in mappings:
-                if not self._mapped(pid, (major, minor), inode):
-                    self._watch.forget(major, minor, inode)
+            for pid, major, minor, inode, generation, _ in mappings:
+                if not self._tell(Mapping(pid, (major, minor), inode, generation)):
+                    self._watch.forget(major, minor, inode, generation)
+
+    def _tell(self, mapping: Mapping) -> bool:
+        try:
+            return self._mapped(mapping)
+        except Exception as error:  # noqa: BLE001 - the thread's outer edge: the next library must be noticed
+            self.lost += 1
+            self._failed(error)
+            return True
 
     def close(self) -> None:
         """Ends the thread."""

@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """One capture from the kernel: init, start, run, close, in that order and no other.
 
-What is probed is the modules' business, what is shown the pipeline's.
+What is probed is the modules' business, what is shown the pipeline's, signals are signals.py's.
 """
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
+from contextlib import ExitStack
 
 from plaintap import _native
 from plaintap.config import CaptureConfig, TlsConfig, ring_size_bytes
 from plaintap.errors import RecordingError, TargetError, reason
-from plaintap.events import Fact, Kind, ProcessHeld
+from plaintap.events import Fact, Kind, Meta, ProcessHeld
 from plaintap.messages import Totals
 from plaintap.modules.attacher import Attacher, Library
 from plaintap.modules.registry import MODULES
-from plaintap.runtime.child import Child, release
+from plaintap.runtime.child import Child, Guard, release
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters
-from plaintap.runtime.privileges import require_capabilities
+from plaintap.runtime.privileges import may_look_at_others, require_capabilities
 from plaintap.runtime.processes import process_is_alive
 from plaintap.runtime.recording import Recorder, clock_offset_ns
-from plaintap.runtime.watch import Watcher
+from plaintap.runtime.watch import Mapping, Watcher
 from plaintap.session.pipeline import Pipeline, Reporter
+from plaintap.session.signals import Signals
 
 BATCH_BYTES = 1 << 20
 POLL_MS = 20
@@ -36,30 +36,33 @@ LINK_PIDS_MAX = 16
 
 
 class Capture:
-    """One capture of this host's processes."""
+    """One capture of this host's processes. `undo` takes back, in reverse, whatever was begun."""
 
     def __init__(self, config: CaptureConfig, *, command: Sequence[str] | None, reporter: Reporter) -> None:
         """init: checks privileges, opens outputs, forks the command, loads the programs."""
         self._began = time.monotonic()
-        self._config = config
         self._common = common = config.common
+        tls = config.modules["tls"]
+        assert isinstance(tls, TlsConfig)
+        self._only = tls.libssl
         self._reporter = reporter
         self._stopping = False
+        self._recording_failed = False
         require_capabilities()
         for pid in common.pid:
             if not process_is_alive(pid):
                 raise TargetError(f"cannot attach to pid {pid}: no such process", hint="pgrep -a NAME finds it")
-        self._child = Child(command) if command else None
-        try:
-            self._init(common.mapsize)
-        except BaseException:
+        with ExitStack() as undo:
+            self._child = Child(command) if command else None
             if self._child:
-                self._child.abandon()
-            raise
+                undo.callback(self._child.abandon)
+                undo.callback(Guard(self._child.pid).close)
+            self._init(undo)
+            self._undo = undo.pop_all()
 
-    def _init(self, mapsize_kb: int) -> None:
+    def _init(self, undo: ExitStack) -> None:
         common = self._common
-        ring_bytes, rounded = ring_size_bytes(mapsize_kb, _native.possible_cpus())
+        ring_bytes, rounded = ring_size_bytes(common.mapsize, _native.possible_cpus())
         if rounded:
             self._reporter.notice(f"--mapsize: the ring is rounded up to {ring_bytes // 1024} KB in all")
         child_pids = (self._child.pid,) if self._child else ()
@@ -70,13 +73,17 @@ class Capture:
             cgroup_path=common.cgroup_path,
             follow=self._child is not None,
         )
-        offset_ns = clock_offset_ns()
+        self._offset_ns = clock_offset_ns()
         self.pipeline = Pipeline(
-            common, clock_offset_ns=offset_ns, stop=self.stop, learn=self._learn, notice=self._reporter.notice
+            common, clock_offset_ns=self._offset_ns, stop=self.stop, learn=self._learn, reporter=self._reporter
         )
+        undo.callback(self.pipeline.abandon)
+        self._recorder = Recorder(common.record) if common.record else None
+        if self._recorder:
+            undo.callback(self._recorder.close)
         module = MODULES["tls"]
-        self._recorder = Recorder(common.record, clock_offset_ns=offset_ns) if common.record else None
         self._kernel = Kernel(module.family, filters, ring_bytes=ring_bytes)
+        undo.callback(self._kernel.close)
         if not self._kernel.addresses:
             self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
         link_pids = common.pid if len(common.pid) <= LINK_PIDS_MAX and not self._child else ()
@@ -86,35 +93,41 @@ class Capture:
         self._watcher: Watcher | None = None
 
     def _library_attached(self, library: Library) -> None:
-        self.pipeline.connections.libraries[library.number] = library.name
-        if self._recorder:
-            self._recorder.meta({"library": library.number, "name": library.name, "path": library.path})
+        self.pipeline.add_library(library.number, library.name, tells_ends=library.tells_ends)
+        if self._recorder and not self._recording_failed:
+            try:
+                self._recorder.begin(clock_offset_ns=self._offset_ns)
+                self._recorder.meta(Meta(library=library.number, name=library.name, path=library.path))
+            except RecordingError as error:
+                self._stop_recording(error)
 
     def start(self) -> None:
         """start: attaches everything that is there now."""
-        tls = self._config.modules["tls"]
-        assert isinstance(tls, TlsConfig)
-        processes, tls_processes = 0, 0
-        if tls.libssl:
-            self._attacher.attach_path(tls.libssl)
+        processes = tls_processes = 0
+        if self._only:
+            self._attacher.attach_path(self._only)
         else:
             if not self._child:
-                self._watcher = Watcher(self._attacher.look_at_mapping)
-            processes, tls_processes = self._attach_host()
+                self._watcher = Watcher(self._look_at, failed=self._watch_failed)
+                self._undo.callback(self._watcher.close)
+            processes, tls_processes, unreadable = self._attacher.look_at_host(self._common.pid)
+            if unreadable and not may_look_at_others():
+                self._reporter.notice(f"{unreadable} processes are of other users: CAP_SYS_PTRACE is missing")
+        if self._recorder:
+            self._recorder.begin(clock_offset_ns=self._offset_ns)
         if self._watcher:
             self._watcher.start()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._signalled)
         self._kernel.set_running(True)
+        self._signals = Signals(self._interrupted, self._child)
         names = [library.name for library in self._attacher.libraries]
         seconds = time.monotonic() - self._began
         self._reporter.ready(processes=processes, tls_processes=tls_processes, libraries=names, seconds=seconds)
 
-    def _attach_host(self) -> tuple[int, int]:
-        """How many processes there are, and how many of them have a library that was attached."""
-        found = self._attacher.look_at_host(self._common.pid)
-        attached = [file.pids for file in found.files.values() if self._attacher.is_attached(file)]
-        return found.processes, len(set().union(*attached))
+    def _look_at(self, mapping: Mapping) -> bool:
+        return self._attacher.look_at_mapping(mapping.pid, mapping.device, mapping.inode)
+
+    def _watch_failed(self, error: Exception) -> None:
+        self._reporter.debug(f"looking at a new mapping failed: {error!r}")
 
     def run(self, after_start: Callable[[Capture], None] | None = None) -> None:
         """run: drains the ring until told to stop, the command ends, or a limit is reached."""
@@ -128,7 +141,8 @@ class Capture:
         next_tick = 0
         while not self._stopping:
             moved = self._drain(timeout_ms)
-            timeout_ms = POLL_MS if moved else min(timeout_ms * 2, IDLE_POLL_MS)
+            timeout_ms = POLL_MS if moved else IDLE_POLL_MS
+            self._signals.pass_on()
             now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             if now >= next_tick:
                 next_tick = now + TICK_NS
@@ -144,87 +158,98 @@ class Capture:
             self.stop()
 
     def _drain(self, timeout_ms: int) -> bool:
-        record_fd = self._recorder.fd if self._recorder else -1
+        recorder = None if self._recording_failed else self._recorder
         try:
-            batch = self._kernel.ring.drain(BATCH_BYTES, timeout_ms, record_fd, self.pipeline.shows)
+            batch = self._kernel.ring.drain(
+                BATCH_BYTES, timeout_ms, recorder.fd if recorder else -1, self.pipeline.shows
+            )
         except _native.NativeError as error:
-            self._recording_failed(error)
+            if not recorder:
+                raise
+            self._stop_recording(RecordingError(f"cannot record to {recorder.path}: {reason(error)}"))
             return True
         if batch:
             self.pipeline.feed(batch)
         return self._kernel.ring.pending() > 0 or bool(batch)
 
-    def _recording_failed(self, error: _native.NativeError) -> None:
-        """What is recorded stays whole; the capture goes on without."""
-        assert self._recorder
-        self._reporter.notice(f"cannot record to {self._recorder.path}: {reason(error)}; recording ends here")
+    def _stop_recording(self, error: RecordingError) -> None:
+        """What is recorded stays whole; the capture goes on if there is something to show."""
+        self._recording_failed = True
+        self._reporter.notice(f"{error.message}; recording ends here")
         self.pipeline.losses["recording_failed"] = 1
-        self._recorder.close()
-        self._recorder = None
         if not self.pipeline.shows:
-            raise RecordingError(f"cannot record to {self._common.record}: {reason(error)}")
+            self.stop()
 
     def _learn(self, fact: Fact) -> None:
         """A held process goes on once its new file was looked at, and attached if need be."""
-        if isinstance(fact, ProcessHeld):
-            if not self._attacher.look_at_mapping(fact.pid, fact.device, fact.inode):
-                self._attacher.looked_at(fact.device, fact.inode)
+        if not isinstance(fact, ProcessHeld):
+            return
+        try:
+            if self._only or not self._attacher.look_at_mapping(fact.pid, fact.device, fact.inode):
+                self._reporter.debug(f"pid {fact.pid} was held for inode {fact.inode}, which is not looked at")
+            self._kernel.looked_at(fact.device, fact.inode, fact.generation)
+        finally:
             release(fact.pid)
 
     def stop(self) -> None:
         """Ends `run` soon; safe in a signal handler and from other threads."""
         self._stopping = True
 
-    def _signalled(self, number: int, _frame: FrameType | None) -> None:
-        """With a command, a signal is the command's to answer; SIGINT the terminal sent it itself."""
-        if not self._child:
-            self.stop()
-        elif number != signal.SIGINT:
-            self._child.send(number)
-
-    def abandon(self) -> None:
-        """Takes everything back without a word: the start did not come to its end."""
-        self._kernel.close()
-        if self._child:
-            self._child.abandon()
+    def _interrupted(self) -> None:
+        self.stop()
+        self.pipeline.hurry()
 
     def close(self) -> Totals:
-        """close: detaches, takes what is left, flushes, sums up."""
+        """close: detaches, takes what is left, flushes, sums up; the command may live on."""
         self._kernel.detach()
-        if self._watcher:
-            self._watcher.close()
         while self._kernel.ring.pending():
             self._drain(0)
         self._end_open_sessions()
         kernel = self._kernel.counters()
         kernel["watch_lost"] = self._watcher.lost if self._watcher else 0
+        if self._recorder and not self._recording_failed:
+            try:
+                self._recorder.meta(Meta(counters=kernel))
+            except RecordingError as error:
+                self._stop_recording(error)
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         totals = self.pipeline.close(kernel, now_ns=now_ns, duration_s=time.monotonic() - self._began)
         totals.bytes = self._kernel.ring.payload_bytes()
-        if self._recorder:
-            self._recorder.meta({"counters": kernel})
-            self._recorder.close()
-        self._kernel.close()
         self._reporter.summary(totals)
+        if self._child:
+            self._tell_of_the_living()
         return totals
+
+    def _tell_of_the_living(self) -> None:
+        living = [pid for pid in self._kernel.followed() if process_is_alive(pid)]
+        if living:
+            pids = ", ".join(map(str, living[:8]))
+            self._reporter.notice(f"{len(living)} still running, no longer captured: pid {pids}")
 
     def _end_open_sessions(self) -> None:
         """Tells streams and recording how far each open session got, so that a lost end is named."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         records = self._kernel.open_sessions(now)
-        if self._recorder:
-            for record in records:
-                self._recorder.raw(record)
+        if self._recorder and not self._recording_failed:
+            try:
+                self._recorder.raw(b"".join(records))
+            except RecordingError as error:
+                self._stop_recording(error)
         self.pipeline.feed([(0, int(Kind.SESSION_END), 0, now, record, 0) for record in records])
 
     def exit_code(self, totals: Totals) -> int:
-        """The command's status, or 0; 1 with `strict` if that was 0 and something was lost."""
-        code = 0
+        """The command's status, or 0; 1 if that was 0 and an output failed or, with `strict`, something was lost."""
         if self._child:
+            self._signals.wait_for_child()
             self._child.check_executed()
-            code = self._child.exit_code()
-        lost = totals.lost_bytes or any(totals.losses.values())
-        return 1 if not code and lost and self._common.strict else code
+            if code := self._child.exit_code():
+                return code
+        failed = self.pipeline.failed or self._recording_failed
+        return int(failed or (self._common.strict and totals.lost_anything))
+
+    def undo(self) -> None:
+        """Takes back what is left of it; after `close`, or instead when the start failed."""
+        self._undo.close()
 
 
 def capture(
@@ -236,16 +261,17 @@ def capture(
 ) -> int:
     """Captures until it is stopped; the exit code. Raises PlaintapError.
 
+    In the main thread it takes over SIGINT, SIGTERM and SIGHUP for good.
+
     `after_start` is called once everything is attached, before the first record is shown.
     """
     session = Capture(config, command=command, reporter=reporter)
     try:
         session.start()
-    except BaseException:
-        session.abandon()
-        raise
-    try:
-        session.run(after_start)
+        try:
+            session.run(after_start)
+        finally:
+            totals = session.close()
+        return session.exit_code(totals)
     finally:
-        totals = session.close()
-    return session.exit_code(totals)
+        session.undo()

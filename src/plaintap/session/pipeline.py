@@ -10,20 +10,25 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from plaintap.config import CommonConfig
 from plaintap.errors import OutputError
-from plaintap.events import Fact, ProcessExited, Record, SessionEnded, SessionSeen, decode_fact
-from plaintap.messages import Exchange, Message, Totals
+from plaintap.events import Fact, Record
+from plaintap.messages import Connection, Exchange, Message, Totals
 from plaintap.outputs.base import FormatOptions, SinkClosed
 from plaintap.outputs.registry import NothingFormatter, make_formatter
+from plaintap.outputs.sinks.queued import QueuedSink
 from plaintap.outputs.sinks.stdout import StdoutSink
 from plaintap.protocols.bodies import decode_body
 from plaintap.protocols.registry import Registry
-from plaintap.streams.connections import Connections
+from plaintap.session.census import Census
+from plaintap.streams.connections import Connections, LifeCycle
 
 RAW_RECORDS = 2  # -vv
+BODY_MAX_BYTES = 64 << 20
+"""Of one body, where all of it is asked for."""
 KERNEL_LOSSES_IN_BYTES = ("ring_full_bytes", "unread_bytes", "beyond_ceiling_bytes")
 
 
@@ -43,43 +48,6 @@ class Reporter(Protocol):
         """It is over."""
 
 
-class Census:
-    """Who spoke, for a capture that shows nothing; sessions and processes by number only."""
-
-    def __init__(self) -> None:
-        self.processes = 0
-        self.connections = 0
-        self.unattributed = 0
-        self._open: dict[int, bool] = {}
-        self._pids: set[int] = set()
-
-    def feed(self, batch: list[Record], learn: Callable[[Fact], None]) -> None:
-        """Facts among the records; each goes to `learn` as well."""
-        for session, kind, _, _, raw, _ in batch:
-            fact = None if session else decode_fact(kind, raw)
-            if fact is None:
-                continue
-            learn(fact)
-            if isinstance(fact, SessionSeen):
-                self._seen(fact)
-            elif isinstance(fact, SessionEnded):
-                self._open.pop(fact.session, None)
-            elif isinstance(fact, ProcessExited):
-                self._pids.discard(fact.pid)
-
-    def _seen(self, seen: SessionSeen) -> None:
-        known = self._open.get(seen.session)
-        if known is None:
-            self.connections += 1
-            self.unattributed += seen.socket is None
-        elif seen.socket and not known:
-            self.unattributed -= 1
-        self._open[seen.session] = seen.socket is not None
-        if seen.pid not in self._pids:
-            self._pids.add(seen.pid)
-            self.processes += 1
-
-
 class Pipeline:
     """Records in, text on standard output, totals at the end."""
 
@@ -90,25 +58,49 @@ class Pipeline:
         clock_offset_ns: int,
         stop: Callable[[], None],
         learn: Callable[[Fact], None],
-        notice: Callable[[str], None],
+        reporter: Reporter,
+        live: bool = True,
     ) -> None:
-        """`stop` is called when enough was shown or nobody looks any more, `learn` with every fact."""
+        """`stop` is called when enough was shown or nobody looks any more, `learn` with every fact.
+
+        A live pipeline drops and counts what its output does not take in time; another waits.
+        """
         self.exchanges = 0
         self.losses: dict[str, int] = {}
-        self._count = common.count or 0
-        self._stop = stop
-        self._notice = notice
-        self._census = Census()
+        self.shows = common.format != "none" or not live
+        """Without it only facts are asked for, and counted."""
         self._common = common
-        self._sink = StdoutSink()
-        self.shows = common.format != "none"
+        self._stop = stop
         self._learn = learn
+        self._reporter = reporter
+        self._census = Census()
+        self._endless: set[str] = set()
+        self._sink = QueuedSink(StdoutSink(), lossless=not live)
         self.set_clock_offset(clock_offset_ns)
+        limit_bytes = common.body_limit or BODY_MAX_BYTES
         bodies = common.verbose > 0 or common.hex or common.format == "ecapture"
-        registry = Registry(body_limit=_kept_bytes(common.body_limit) if bodies else 0)
         self.connections = Connections(
-            self._emit, registry.recognise, want_records=common.verbose >= RAW_RECORDS, on_fact=learn
+            self._emit,
+            Registry(body_limit=limit_bytes if bodies else 0).recognise,
+            want_records=common.verbose >= RAW_RECORDS,
+            life_cycle=self._life_cycle,
+            on_fact=learn,
+            on_failure=lambda where: reporter.debug(f"a parser failed, its stream is shown raw: {where}"),
         )
+
+    @property
+    def failed(self) -> bool:
+        """The output could not take everything."""
+        return self._sink.failed
+
+    def add_library(self, number: int, name: str, *, tells_ends: bool) -> None:
+        """What the number in the records stands for."""
+        self.connections.libraries[number] = name
+        if not tells_ends:
+            self._endless.add(name)
+
+    def _life_cycle(self, connection: Connection) -> LifeCycle:
+        return LifeCycle.DEFAULT if connection.library in self._endless else LifeCycle.SOCKET
 
     def set_clock_offset(self, clock_offset_ns: int) -> None:
         """From here on times of day are shown with this offset."""
@@ -122,25 +114,36 @@ class Pipeline:
             verbose=common.verbose,
             hex_dump=common.hex,
             body_limit=common.body_limit,
-            decode_body=decode_body,
+            decode_body=partial(decode_body, limit_bytes=common.body_limit or BODY_MAX_BYTES),
         )
         self._format: Callable[[Message], str] = make_formatter(common.format, options).format
 
-    def _emit(self, message: Message) -> None:
-        if self._count and self.exchanges >= self._count:
-            return
-        if type(message) is Exchange:
-            self.exchanges += 1
-            if self.exchanges == self._count:
-                self._stop()
-        text = self._format(message)
+    def _emit(self, messages: list[Message]) -> None:
+        if self._common.count:
+            messages = self._up_to_the_count(messages, self._common.count)
+        self.exchanges += sum(type(message) is Exchange for message in messages)
+        text = "".join(map(self._format, messages))
         if text:
             self._sink.write(text.encode())
+
+    def _up_to_the_count(self, messages: list[Message], count: int) -> list[Message]:
+        left = count - self.exchanges
+        taken: list[Message] = []
+        for message in messages:
+            if left <= 0:
+                break
+            taken.append(message)
+            left -= type(message) is Exchange
+        if left <= 0:
+            self._stop()
+        return taken
 
     def feed(self, batch: list[Record]) -> None:
         """Shows what the records complete; when nothing is shown, facts are enough."""
         if not self.shows:
-            self._census.feed(batch, self._learn)
+            for record in batch:
+                if fact := self._census.take(record):
+                    self._learn(fact)
             return
         with self._output():
             self.connections.feed(batch)
@@ -161,32 +164,43 @@ class Pipeline:
             self._format = NothingFormatter().format
             self._stop()
         except OutputError as error:
-            self._notice(f"{error.message}; what cannot be written is counted")
+            self._reporter.notice(f"{error.message}; what cannot be written is counted")
 
     def close(self, kernel: dict[str, int], *, now_ns: int, duration_s: float) -> Totals:
         """Ends every connection; the totals with the kernel side's loss counters joined in."""
-        streams = self.connections
+        streams, census = self.connections, self._census
         with self._output():
             streams.close(now_ns)
+        with self._output():
+            self._sink.drain()
+        with self._output():
             self._sink.close()
-        losses = {**kernel, **self.losses}
-        losses["evicted_connections"] = streams.evicted
-        losses["undecodable_records"] = streams.undecodable
-        losses["parser_failures"] = streams.parser_failures
-        losses["sink_dropped"] = self._sink.dropped_writes
-        losses["sink_dropped_bytes"] = self._sink.dropped_bytes
+        losses = {
+            **kernel,
+            **self.losses,
+            "evicted_connections": streams.evicted,
+            "undecodable_records": streams.undecodable + census.undecodable,
+            "parser_failures": streams.parser_failures,
+            "sink_dropped": self._sink.dropped_writes,
+            "sink_dropped_bytes": self._sink.dropped_bytes,
+        }
         return Totals(
             duration_s=duration_s,
-            processes=streams.processes + self._census.processes,
-            connections=streams.connections + self._census.connections,
+            processes=streams.processes + census.processes,
+            connections=streams.connections + census.connections,
             exchanges=self.exchanges,
             bytes=streams.read_bytes + streams.written_bytes,
             lost_bytes=max(streams.lost_bytes, sum(kernel.get(name, 0) for name in KERNEL_LOSSES_IN_BYTES)),
             losses={name: number for name, number in losses.items() if number},
-            unattributed=streams.unattributed + self._census.unattributed,
+            unattributed=streams.unattributed + census.unattributed,
         )
 
+    def hurry(self) -> None:
+        """Whoever reads the output is waited for no longer than a moment; safe in a signal handler."""
+        self._sink.hurry()
 
-def _kept_bytes(body_limit: int) -> int:
-    """How much of a body as transferred is kept to show `body_limit` bytes of it decoded; 0 is all."""
-    return body_limit or 1 << 40
+    def abandon(self) -> None:
+        """Lets go of the output; nothing after `close`."""
+        self._sink.hurry()
+        with contextlib.suppress(SinkClosed, OutputError):
+            self._sink.close()

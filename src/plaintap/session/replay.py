@@ -6,11 +6,15 @@ from __future__ import annotations
 import time
 
 from plaintap.config import ReplayConfig
+from plaintap.errors import RecordingError
 from plaintap.events import Fact, Meta, Record
+from plaintap.messages import Totals
 from plaintap.runtime import recording
 from plaintap.session.pipeline import Pipeline, Reporter
 
 NS_PER_S = 1_000_000_000
+LONGEST_WAIT_S = 3600.0
+"""A damaged time stamp must not wait for ever."""
 
 
 class Replay:
@@ -20,12 +24,14 @@ class Replay:
         self._config = config
         self._reporter = reporter
         self._stopped = False
+        self._ended = False
         self._counters: dict[str, int] = {}
         self._pipeline = Pipeline(
-            config.common, clock_offset_ns=0, stop=self._stop, learn=self._learn, notice=reporter.notice
+            config.common, clock_offset_ns=0, stop=self._stop, learn=self._learn, reporter=reporter, live=False
         )
         self._last_ns = 0
         self._began_ns = 0
+        self._ticked_ns = 0
         self._due_s = 0.0
 
     def _stop(self) -> None:
@@ -33,42 +39,65 @@ class Replay:
 
     def run(self) -> int:
         """The exit code. Raises RecordingError."""
-        for batch in recording.batches(self._config.path):
-            self._feed(batch)
-            if self._stopped:
-                break
+        try:
+            for batch in recording.batches(self._config.path, cut=self._cut):
+                self._feed(batch)
+                if self._stopped:
+                    break
+        except (RecordingError, KeyboardInterrupt) as error:
+            if isinstance(error, KeyboardInterrupt):
+                self._pipeline.hurry()
+            if self._began_ns:
+                self._sum_up()
+            raise
+        if not self._ended and not self._stopped:
+            self._reporter.notice(f"{self._config.path} has no end: it was cut, or its capture was killed")
+            self._pipeline.losses["unfinished_recording"] = 1
+        totals = self._sum_up()
+        return int(self._pipeline.failed or (self._config.common.strict and totals.lost_anything))
+
+    def _sum_up(self) -> Totals:
         seconds = (self._last_ns - self._began_ns) / NS_PER_S
         totals = self._pipeline.close(self._counters, now_ns=self._last_ns, duration_s=seconds)
         self._reporter.summary(totals)
-        lost = totals.lost_bytes or totals.losses
-        return 1 if lost and self._config.common.strict else 0
+        return totals
+
+    def _cut(self, size_bytes: int) -> None:
+        self._reporter.notice(f"{self._config.path} ends inside a record: its {size_bytes} bytes are left out")
+        self._pipeline.losses["cut_recording_bytes"] = size_bytes
 
     def _feed(self, batch: list[Record]) -> None:
-        if batch:
-            self._began_ns = self._began_ns or batch[0][3]
-            self._last_ns = batch[-1][3]
-        if not self._config.realtime:
-            self._pipeline.feed(batch)
+        if not batch:
             return
-        for record in batch:
-            self._wait_for(record[3])
-            self._pipeline.feed([record])
+        self._began_ns = self._began_ns or batch[0][3]
+        self._last_ns = batch[-1][3]
+        if self._config.realtime:
+            for record in batch:
+                if self._stopped:
+                    break
+                self._wait_for(record[3])
+                self._pipeline.feed([record])
+        else:
+            self._pipeline.feed(batch)
+        if self._last_ns - self._ticked_ns >= NS_PER_S:
+            self._ticked_ns = self._last_ns
+            self._pipeline.tick(self._last_ns)
 
     def _wait_for(self, ts_ns: int) -> None:
         if not self._due_s:
             self._due_s = time.monotonic() - ts_ns / NS_PER_S
-        time.sleep(max(0.0, self._due_s + ts_ns / NS_PER_S - time.monotonic()))
+        time.sleep(min(max(0.0, self._due_s + ts_ns / NS_PER_S - time.monotonic()), LONGEST_WAIT_S))
 
     def _learn(self, fact: Fact) -> None:
         if not isinstance(fact, Meta):
             return
-        values = fact.values
-        if isinstance(offset := values.get("clock_offset_ns"), int):
-            self._pipeline.set_clock_offset(offset)
-        if isinstance(number := values.get("library"), int):
-            self._pipeline.connections.libraries[number] = str(values.get("name", ""))
-        if isinstance(counters := values.get("counters"), dict):
-            self._counters = {str(name): int(number) for name, number in counters.items()}
+        if fact.clock_offset_ns is not None:
+            self._pipeline.set_clock_offset(fact.clock_offset_ns)
+        if fact.library is not None:
+            self._pipeline.add_library(fact.library, fact.name, tells_ends=True)
+        if fact.counters is not None:
+            self._counters = fact.counters
+            self._ended = True
 
 
 def replay(config: ReplayConfig, *, reporter: Reporter) -> int:

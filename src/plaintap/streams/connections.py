@@ -24,7 +24,7 @@ from plaintap.events import (
     decode_fact,
 )
 from plaintap.messages import Connection, Message, RecordSeen
-from plaintap.streams.parser import Recognise
+from plaintap.parsing import Recognise
 from plaintap.streams.worker import Losses, Worker
 
 MAX_WORKERS = 16384
@@ -45,11 +45,15 @@ def always_socket(_connection: Connection) -> LifeCycle:
 
 
 class Connections:
-    """`emit` gets the messages of a batch when the whole batch was parsed, in order; it may raise."""
+    """`emit` gets the messages of a feed, a tick or the end at once and in order, none when there are none.
+
+    The list is emptied when `emit` returns or raises: who keeps messages copies them. `on_failure` is told, for each
+    failure of a parser, the exception's type and place in the code, never what was parsed.
+    """
 
     def __init__(
         self,
-        emit: Callable[[Message], None],
+        emit: Callable[[list[Message]], None],
         recognise: Recognise,
         *,
         max_workers: int = MAX_WORKERS,
@@ -57,6 +61,7 @@ class Connections:
         want_records: bool = False,
         life_cycle: Callable[[Connection], LifeCycle] = always_socket,
         on_fact: Callable[[Fact], None] | None = None,
+        on_failure: Callable[[str], None] | None = None,
     ) -> None:
         self.libraries: dict[int, str] = {}
         """Name of a library by its number in the records; its owner fills it."""
@@ -71,7 +76,7 @@ class Connections:
         self._want_records = want_records
         self._life_cycle = life_cycle
         self._on_fact = on_fact
-        self._losses = Losses()
+        self._losses = Losses(on_failure=on_failure)
         self._workers: dict[int, Worker] = {}
         # Evicted and idle sessions may speak again, and their identity is told only once; of a process that has
         # exited, the totals may still come.
@@ -83,17 +88,8 @@ class Connections:
         self._messages: list[Message] = []
 
     @property
-    def gaps(self) -> int:
-        return self._losses.gaps
-
-    @property
     def lost_bytes(self) -> int:
         return self._losses.lost_bytes
-
-    @property
-    def duplicates(self) -> int:
-        """Records that repeated bytes already seen."""
-        return self._losses.duplicates
 
     @property
     def parser_failures(self) -> int:
@@ -116,10 +112,6 @@ class Connections:
         still = sum(worker.connection.socket is None for worker in self._workers.values())
         return self._ended_unattributed + still
 
-    @property
-    def open(self) -> int:
-        return len(self._workers)
-
     def feed(self, batch: list[Record]) -> None:
         """The hot loop: what it does per record is looked up, compared and handed on, nothing else."""
         workers = self._workers
@@ -141,8 +133,9 @@ class Connections:
                     end[direction] = offset + len(data)
                     try:
                         worker.receive(direction, ts_ns, data)
-                    except Exception:  # noqa: BLE001 - a parser's outer edge: what a peer sends must not end the capture
-                        worker.parser_failed()
+                    except Exception as error:  # noqa: BLE001 - a parser's outer edge: what a peer sends must not end the capture
+                        worker.parser_failed(error)
+                        worker.unclaimed(direction, ts_ns, data)
                 else:
                     worker.out_of_order(direction, offset, ts_ns, data)
         finally:
@@ -174,10 +167,8 @@ class Connections:
     def _hand_on(self) -> None:
         messages = self._messages
         if messages:
-            emit = self._emit
             try:
-                for message in messages:
-                    emit(message)
+                self._emit(messages)
             finally:
                 messages.clear()
 

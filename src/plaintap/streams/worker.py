@@ -1,27 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """One connection: two byte streams put in order, their losses found, and the parser they go to.
 
-Knows no protocol (see parser.py) and no other connection (see connections.py).
+Knows no protocol and no other connection (see connections.py).
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from plaintap.events import READ, WRITE
 from plaintap.messages import Connection, ConnectionEnded, Lost, Message, Raw
-from plaintap.streams.parser import Parser, Recognise
+from plaintap.parsing import Parser, Recognise
+
+
+def _where(error: BaseException) -> str:
+    """Type and place only: what an exception says may quote plaintext."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        place = f" at {'/'.join(PurePath(code.co_filename).parts[-2:])}:{line} in {code.co_qualname}"
+    return f"{type(error).__name__}{place}"
 
 
 @dataclass(slots=True)
 class Losses:
-    """What all workers of a capture count together."""
+    """What all workers of a capture count together, and who is told of failures."""
 
-    gaps: int = 0
     lost_bytes: int = 0
-    duplicates: int = 0
     parser_failures: int = 0
+    on_failure: Callable[[str], None] | None = None
 
 
 class Worker:
@@ -71,7 +81,7 @@ class Worker:
         self._recognise = recognise
         self._losses = losses
 
-    # What a parser is offered (parser.Outlet).
+    # What a parser is offered (parsing.Outlet).
 
     def unclaimed(self, direction: int, ts_ns: int, data: bytes, /) -> None:
         if data:
@@ -92,7 +102,6 @@ class Worker:
         if ahead > 0:
             self.missing(direction, ts_ns, ahead)
         elif ahead < 0:
-            self._losses.duplicates += 1
             data = data[-ahead:]
             if not data:
                 return
@@ -102,36 +111,36 @@ class Worker:
     def deliver(self, direction: int, ts_ns: int, data: bytes) -> None:
         try:
             self.receive(direction, ts_ns, data)
-        except Exception:  # noqa: BLE001 - a parser's outer edge: what a peer sends must not end the capture
-            self.parser_failed()
+        except Exception as error:  # noqa: BLE001 - a parser's outer edge: what a peer sends must not end the capture
+            self.parser_failed(error)
+            self.unclaimed(direction, ts_ns, data)
 
     def missing(self, direction: int, ts_ns: int, missing_bytes: int) -> None:
         """Bytes from `end` on were lost."""
-        self._losses.gaps += 1
         self._losses.lost_bytes += missing_bytes
         self.lost[direction] += missing_bytes
         self.emit(Lost(self.connection, direction, ts_ns, self.end[direction], missing_bytes))
         if self._parser:
             try:
                 self._parser.gap(direction, ts_ns, missing_bytes)
-            except Exception:  # noqa: BLE001 - a parser's outer edge
-                self.parser_failed()
+            except Exception as error:  # noqa: BLE001 - a parser's outer edge
+                self.parser_failed(error)
         self.end[direction] += missing_bytes
 
     def flush(self, ts_ns: int) -> None:
         if self._parser:
             try:
                 self._parser.flush(ts_ns)
-            except Exception:  # noqa: BLE001 - a parser's outer edge
-                self.parser_failed()
+            except Exception as error:  # noqa: BLE001 - a parser's outer edge
+                self.parser_failed(error)
 
     def close(self, ts_ns: int, reason: str) -> None:
         """Everything of it is emitted, its end last."""
         if self._parser:
             try:
                 self._parser.close(ts_ns)
-            except Exception:  # noqa: BLE001 - a parser's outer edge
-                self.parser_failed()
+            except Exception as error:  # noqa: BLE001 - a parser's outer edge
+                self.parser_failed(error)
         self.become(None)
         self.emit(
             ConnectionEnded(
@@ -140,11 +149,14 @@ class Worker:
         )
         del self.receive  # a bound method of its own: the worker would outlive its last reference until the next gc
 
-    def parser_failed(self) -> None:
-        """From inside an `except`: counted, and the rest of the connection is shown raw."""
-        self._losses.parser_failures += 1
+    def parser_failed(self, error: Exception) -> None:
+        """Counted and told, and the rest of the connection is shown raw."""
+        losses = self._losses
+        losses.parser_failures += 1
         self._parser = None
         self.receive = self.unclaimed
+        if losses.on_failure:
+            losses.on_failure(_where(error))
 
     def _unrecognised(self, direction: int, ts_ns: int, data: bytes, /) -> None:
         parser = self._recognise(direction, data, self)

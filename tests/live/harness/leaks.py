@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import re
+import select
 import subprocess
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 PREFIX = "pt_"
 # Programs and maps are freed a little after the last descriptor is closed: the kernel waits for its readers (RCU).
 FREED_WITHIN_S = 5.0
+POLL_S = 0.02
 PR_SET_CHILD_SUBREAPER = 36
 FDINFO = re.compile(r"^(prog|map|link)_id:\t(\d+)$", re.MULTILINE)
 
@@ -93,5 +95,5 @@ def left_behind(before: set[tuple[str, int]]) -> set[tuple[str, int]]:
     """What is there that was not there before, once the kernel had time to free it."""
     deadline = time.monotonic() + FREED_WITHIN_S
     while (left := kernel_objects() - before) and time.monotonic() < deadline:
-        pass
+        select.select([], [], [], POLL_S)
     return left

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from harness.truth import Address, Digest, Truth
 
 from plaintap.events import Kind, Meta, ProcessExited, Record, SessionEnded, SessionSeen, decode_fact
@@ -128,7 +129,7 @@ class Streams:
         elif isinstance(fact, ProcessExited):
             self.exited.append(fact.pid)
         elif isinstance(fact, Meta):
-            self.meta.append(fact.values)
+            self.meta.append({name: value for name, value in msgspec.structs.asdict(fact).items() if value})
         else:
             assert direction_or_kind in {Kind.HELD, Kind.SESSION_END}
 

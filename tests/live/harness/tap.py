@@ -83,6 +83,12 @@ class Tap:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def tell(self, line: str) -> None:
+        """Writes a line to its standard input, a pipe."""
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+
     def say(self, line: str) -> None:
         """Writes a line to its standard input, a pipe, and ends that; whoever read it may be gone."""
         assert self.process.stdin
@@ -140,7 +146,7 @@ class Taps:
     """Starts taps for one test; none outlives it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._taps: list[Tap] = []
 
     def start(
@@ -153,7 +159,7 @@ class Taps:
         stdout: int | None = None,
     ) -> Tap:
         """Starts `plaintap ARGUMENTS…` and waits for nothing; `before` are words in front of it."""
-        folder = self._folder / f"tap{len(self._taps)}"
+        folder = self.folder / f"tap{len(self._taps)}"
         folder.mkdir()
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             process = subprocess.Popen(
@@ -172,15 +178,22 @@ class Taps:
         """`plaintap ARGUMENTS…` to its end."""
         return self.start(*arguments, before=before, environ=environ).wait()
 
-    def ready(self, *arguments: object, environ: Mapping[str, str] | None = None, stdout: int | None = None) -> Tap:
+    def ready(
+        self,
+        *arguments: object,
+        before: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        stdout: int | None = None,
+    ) -> Tap:
         """`plaintap tls`, recording, with every probe attached; shows nothing unless told to."""
         ready_read, ready_write = os.pipe()
-        record = self._folder / f"tap{len(self._taps)}" / "recording"
-        words = ["tls", "--record", record, "--ready-fd", ready_write]
+        words: list[object] = ["tls", "--ready-fd", ready_write]
+        if "--record" not in arguments:
+            words += ["--record", self.folder / f"tap{len(self._taps)}" / "recording"]
         if "--format" not in arguments:
             words += ["--format", "none"]
         try:
-            tap = self.start(*words, *arguments, environ=environ, pass_fds=(ready_write,), stdout=stdout)
+            tap = self.start(*words, *arguments, before=before, environ=environ, pass_fds=(ready_write,), stdout=stdout)
         finally:
             os.close(ready_write)
         try:
@@ -196,7 +209,7 @@ class Taps:
         self, command: Sequence[object], *arguments: object, environ: Mapping[str, str] | None = None
     ) -> Ended:
         """`plaintap run -- COMMAND`, recorded, to its end."""
-        record = self._folder / f"tap{len(self._taps)}" / "recording"
+        record = self.folder / f"tap{len(self._taps)}" / "recording"
         words = ["run", "--record", record]
         if "--format" not in arguments:
             words += ["--format", "none"]
@@ -208,6 +221,9 @@ class Taps:
                 with contextlib.suppress(ProcessLookupError):
                     tap.process.kill()
                 tap.process.wait()
+            if tap.process.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    tap.process.stdin.close()
 
 
 def wait_until_blocked_on(path: Path, process: subprocess.Popen[bytes], *, timeout_s: float = READY_TIMEOUT_S) -> int:

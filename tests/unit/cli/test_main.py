@@ -13,7 +13,7 @@ from fake_cli import Cli
 
 from plaintap import __version__
 from plaintap.cli.docs import PAGE, configuration_page
-from plaintap.cli.root import COMMANDS, LATER_COMMANDS, LATER_FLAGS
+from plaintap.cli.root import COMMANDS, LATER_COMMANDS, LATER_FLAGS, ROOT
 from plaintap.config import all_options
 from plaintap.errors import KernelError, PlaintapError, TargetError, UsageError
 
@@ -42,6 +42,11 @@ def test_the_sessions_exit_code_is_ours(cli: Cli, code: int) -> None:
         (KernelError("refused"), 1, "plaintap: refused\n"),
         (UsageError("wrong"), 2, "plaintap: wrong\n"),
         (PlaintapError("odd name \x1b[31m\n"), 1, "plaintap: odd name \\x1b[31m\\n\n"),
+        (
+            KernelError("refused\n  (3 lines left out)\n  R1 is\tbad"),
+            1,
+            "plaintap: refused\n  (3 lines left out)\n  R1 is\\tbad\n",
+        ),
         (KeyboardInterrupt(), 130, "plaintap: interrupted\n"),
     ],
 )
@@ -59,6 +64,13 @@ def test_a_bug_is_called_one(cli: Cli) -> None:
         "plaintap: this is a bug in plaintap: ZeroDivisionError: by zero\n"
         "  hint: the same command with -d shows where it happened\n"
     )
+
+
+def test_a_pipe_of_ours_that_breaks_is_a_bug(cli: Cli) -> None:
+    cli.session.error = BrokenPipeError(32, "Broken pipe")
+    outcome = cli()
+    assert outcome.code == 1
+    assert outcome.err.startswith("plaintap: this is a bug in plaintap: BrokenPipeError")
 
 
 @pytest.mark.parametrize(("words", "variable"), [(["-d"], ""), (["tls", "-vd"], ""), ([], "1")])
@@ -81,6 +93,21 @@ def test_a_bug_shows_its_traceback_with_debug(cli: Cli, words: list[str], variab
         (["-tx"], "-t: expected a number of bytes from 0, got 'x'"),
         (["--tsize", "x"], "--tsize: expected a number of bytes from 0, got 'x'"),
         (["-m", "keylog"], "-m: keylog is not available in this version, only text is"),
+        (
+            ["--count", "1", "--format", "none"],
+            "--count does not go with --format none, which makes no exchanges of what it sees",
+        ),
+        (
+            ["run", "--count=1", "--format=none", "true"],
+            "--count does not go with --format none, which makes no exchanges of what it sees",
+        ),
+        (["--sample", "-p", "1"], "--sample does not go with --pid: the curl it starts would be left out"),
+        (["tls", "--sample", "-u", "0"], "--sample does not go with --uid: the curl it starts would be left out"),
+        (["--sample", "--comm", "wget"], "--sample does not go with --comm: the curl it starts would be left out"),
+        (
+            ["--sample", "--cgroup-path", "/x"],
+            "--sample does not go with --cgroup_path: the curl it starts would be left out",
+        ),
         (["tls", "--model", "pcap"], "--model: pcap is not available in this version, only text is"),
         (["completion", "bash", "zsh"], "got unexpected extra argument (zsh)"),
         (["run", "--pod", "--", "x"], "no flag --pod"),
@@ -128,6 +155,19 @@ def test_help_lists_every_command(cli: Cli, words: list[str]) -> None:
     assert outcome.out.startswith("usage: plaintap [FLAGS]\n")
     for command in COMMANDS:
         assert f"\n  {command.name} " in outcome.out
+
+
+@pytest.mark.parametrize("columns", ["50", "80", "200"])
+def test_examples_are_never_wrapped(cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for words in ([], *([command.name] for command in COMMANDS)):
+        _, _, rest = cli(*filter(None, words), "--help").out.partition("\nexamples:\n")
+        lines = [line.strip() for line in rest.partition("\n\n")[0].splitlines()]
+        command = next((command for command in COMMANDS if [command.name] == words), ROOT)
+        for example, purpose in command.examples:
+            typed = f"plaintap {example}".rstrip()
+            assert any(line == typed or (line.startswith(typed) and line.endswith(f"  {purpose}")) for line in lines)
+            assert any(line.endswith(purpose) for line in lines)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -210,3 +250,28 @@ def test_a_closed_standard_error_puts_nothing_on_standard_output() -> None:
     environ = {"PYTHONPATH": str(REPOSITORY / "src"), "PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-c", command], env=environ, stdout=subprocess.PIPE, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+OPEN_SOMETHING = """
+import os, sys
+from plaintap.cli.main import main
+class Session:
+    def replay(self, config, *, reporter):
+        fd = os.open("kept", os.O_WRONLY | os.O_CREAT)
+        for number in range(3):
+            os.write(number, b"stray")
+        return fd
+sys.exit(main(["replay", "x"], import_session=Session))
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_nothing_we_open_becomes_a_standard_stream(tmp_path: Path, closed: str) -> None:
+    environ = {"PYTHONPATH": str(REPOSITORY / "src"), "PLAINTAP_CONFIG": "/dev/null", "HOME": str(tmp_path)}
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, OPEN_SOMETHING]
+    with Path("/dev/null").open("r+b") as null:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, stdin=null, stdout=null, stderr=subprocess.DEVNULL, check=False
+        )
+    assert done.returncode >= 3
+    assert (tmp_path / "kept").read_bytes() == b""

@@ -113,3 +113,9 @@ def test_a_standard_error_that_went_away_stops_nothing() -> None:
     closed = io.StringIO()
     closed.close()
     Reporter(stream=closed, environ={}).notice("unheard")
+
+
+def test_the_service_managers_address_is_ours_alone() -> None:
+    environ = {"NOTIFY_SOCKET": "/x", "HOME": "/"}
+    Reporter(stream=io.StringIO(), environ=environ)
+    assert environ == {"HOME": "/"}

@@ -153,17 +153,17 @@ def test_what_a_command_has_no_use_for_is_ignored(cli: Cli, file: Path) -> None:
         (
             "mapsize = 0\n",
             "mapsize in {}: expected a size in KB per CPU from 1 to 1048576, got 0",
-            "--mapsize is for: ring buffer in KB per CPU",
+            "without --mapsize: 8192",
         ),
         (
             "[tls]\nlibssl = 3\n",
             "tls.libssl in {}: expected a path, got 3",
-            "--libssl is for: only this library, or this program with the library inside",
+            "without --libssl every library in use is captured",
         ),
         (
             "model = 'pcap'\n",
             "model in {}: pcap is not available in this version, only text is",
-            "--model is for: what to make of the capture",
+            "-m text shows the traffic, and so does leaving -m out",
         ),
         ("mapsize =\n", "--config: {} is no TOML: invalid value (at line 1, column 10)", None),
     ],
@@ -187,8 +187,7 @@ def test_files_that_cannot_be_read(cli: Cli, file: Path, tmp_path: Path) -> None
 def test_wrong_values_in_the_environment(cli: Cli) -> None:
     cli.environ["PLAINTAP_COLOR"] = "red"
     assert cli.refused() == (
-        "plaintap: PLAINTAP_COLOR: expected auto, always or never, got 'red'\n"
-        "  hint: --color is for: auto colours a terminal unless NO_COLOR is set\n"
+        "plaintap: PLAINTAP_COLOR: expected auto, always or never, got 'red'\n  hint: without --color: auto\n"
     )
 
 

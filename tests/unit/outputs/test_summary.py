@@ -3,10 +3,30 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from plaintap.messages import Totals
 from plaintap.outputs.summary import loss_words, ready_line, summary_line
+
+PACKAGE = Path(__file__).parents[3] / "src" / "plaintap"
+
+
+def counters() -> Iterator[str]:
+    """The kernel side's by its table, the session's by where they are set: read off the sources."""
+    for path in (PACKAGE / "runtime" / "counters.py", *(PACKAGE / "session").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Assign):
+                (target, *_), value = map(ast.unparse, node.targets), node.value
+                if target == "NAMES":
+                    yield from ast.literal_eval(value)
+                elif target == "losses" and isinstance(value, ast.Dict):
+                    yield from (ast.literal_eval(key) for key in value.keys if key)
+                elif target.endswith("']") and target.partition("[")[0].endswith(("losses", "kernel", "counters")):
+                    yield target.partition("['")[2][:-2]
 
 
 def test_ready_line() -> None:
@@ -61,6 +81,9 @@ def test_summary_line() -> None:
         ({"parser_failures": 1}, ["1 stream: the parser failed"]),
         ({"sink_dropped": 3, "sink_dropped_bytes": 500}, ["3 writes (500 bytes): the output could not take them"]),
         ({"watch_lost": 4}, ["4 mapping notices: a new library may have been missed"]),
+        ({"not_held": 1}, ["1 process: not stopped at a new library, its first bytes may be missing"]),
+        ({"recording_failed": 1}, ["the end of the recording: it could not be written"]),
+        ({"cut_recording_bytes": 7}, ["7 bytes: the recording ends inside a record"]),
         ({"from_the_future": 4}, ["from_the_future 4"]),
         ({"map_full": 0}, []),
     ],
@@ -71,3 +94,9 @@ def test_every_loss_has_words(losses: dict[str, int], words: list[str]) -> None:
 
 def test_lost_bytes_without_a_counter() -> None:
     assert summary_line(Totals(lost_bytes=7)).endswith(" · lost 7 bytes: gaps in streams")
+
+
+def test_every_counter_there_is_has_words() -> None:
+    names = set(counters())
+    assert {"ring_full_bytes", "recording_failed", "watch_lost", "sink_dropped", "parser_failures"} <= names
+    assert [name for name in sorted(names) if name in " ".join(loss_words(Totals(losses={name: 1})))] == []

@@ -277,6 +277,46 @@ def test_raw_bytes(make_formatter: Make, make_connection: Make, start_ns: int) -
     assert cells(narrow) <= 80
 
 
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"PING", "PING"),
+        (b"", ""),
+        (59 * b"x", 59 * "x"),
+        (60 * b"x", 58 * "x" + "…"),
+        (1000 * b"x", 58 * "x" + "…"),
+        (b"\r" + 1000 * b"x", "\\r" + 56 * "x" + "…"),
+        (1000 * b"\xff", 14 * "\\xff" + "\\x…"),
+        (1000 * "日".encode(), 29 * "日" + "…"),
+    ],
+)
+def test_raw_bytes_are_cut_to_their_columns(
+    make_formatter: Make, make_connection: Make, start_ns: int, data: bytes, shown: str
+) -> None:
+    line = make_formatter().format(Raw(make_connection(), WRITE, start_ns, 0, data))
+    assert line.partition("raw  ")[2].partition("  ")[0] == shown
+    assert cells(line.partition("sent")[0]) == 105
+
+
+@pytest.mark.parametrize(
+    ("elapsed_ns", "shown"),
+    [
+        (-5, "0 µs"),
+        (999, "0 µs"),
+        (31_400, "31 µs"),
+        (99_999, "99 µs"),
+        (100_000, "0.1 ms"),
+        (4_260_000, "4.2 ms"),
+        (1_000_000_000, "1.0 s"),
+    ],
+)
+def test_durations_on_the_line(
+    make_formatter: Make, make_exchange: Make, make_response: Make, start_ns: int, elapsed_ns: int, shown: str
+) -> None:
+    line = make_formatter().format(make_exchange(response=make_response(last_ns=start_ns + elapsed_ns)))
+    assert f" {shown}    93.184.216.34:443\n" in line
+
+
 def test_hex(make_formatter: Make, make_exchange: Make, make_response: Make, make_connection: Make) -> None:
     formatter = make_formatter(hex_dump=True, body_limit=16)
     lines = formatter.format(make_exchange(response=make_response(b"0123456789abcdefXY"))).splitlines()

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import gzip
+import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
@@ -13,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaintap.protocols.bodies import decode_body
+from plaintap.protocols.bodies import CODINGS_LIMIT, decode_body
 
 TEXT = b"".join(b"%d squared is %d\n" % (number, number * number) for number in range(4000))
 
@@ -116,6 +118,43 @@ def test_zstd_frame_that_asks_for_much_memory() -> None:
     frame = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     body = frame.compress(TEXT) + frame.flush()
     assert decode_body([(b"Content-Encoding", b"zstd")], [body]) == (body, "zstd: damaged, decoded up to there")
+
+
+@pytest.mark.parametrize("names", [[name] for name in CUTTABLE] + [["gzip", "br"], ["br", "zstd"], ["zstd", "zlib"]])
+def test_no_more_is_unfolded_than_is_wanted(names: list[str]) -> None:
+    headers: list[tuple[bytes, bytes]] = []
+    body = bytes(10_000_000)
+    for name in names:
+        more, body = encoded(name, body)
+        headers += more
+    limit_bytes = 65536
+    tracemalloc.start()
+    decoded, note = decode_body(headers, [body], limit_bytes=limit_bytes)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoded == bytes(len(decoded))
+    assert len(decoded) <= limit_bytes
+    assert note
+    assert peak_bytes < 5 * limit_bytes + len(body)
+
+
+def test_many_tiny_members() -> None:
+    body = b"".join(gzip.compress(b"%d" % (number % 10)) + bytes(number % 3) for number in range(20_000))
+    began_s = time.process_time()
+    decoded, note = decode_body([(b"Content-Encoding", b"gzip")], [body])
+    assert (decoded, note) == (b"0123456789" * 2000, "")
+    assert time.process_time() - began_s < 5
+
+
+def test_codings_are_bounded() -> None:
+    body = TEXT
+    for _ in range(CODINGS_LIMIT + 1):
+        body = gzip.compress(body, mtime=0)
+    headers = [(b"Content-Encoding", b"gzip")] * (CODINGS_LIMIT + 1)
+    assert decode_body(headers, [body]) == (
+        gzip.compress(TEXT, mtime=0),
+        f"more than {CODINGS_LIMIT} content-encodings",
+    )
 
 
 def test_what_is_not_encoded_stays_as_it_is() -> None:

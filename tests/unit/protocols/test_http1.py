@@ -6,6 +6,8 @@ Records go the way they go in a capture, through the streams stage, so that offs
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -15,8 +17,8 @@ from hypothesis import strategies as st
 
 from plaintap.events import READ, WRITE
 from plaintap.messages import ConnectionEnded, Exchange, Lost, Message, Raw
-from plaintap.protocols.http1_pairing import PENDING_LIMIT
-from plaintap.protocols.http1_reader import HEAD_LIMIT_BYTES
+from plaintap.protocols.http1_pairing import INTERIM_LIMIT, PENDING_LIMIT, PENDING_LIMIT_BYTES, TURNS_LIMIT
+from plaintap.protocols.http1_reader import FIELDS_LIMIT, HEAD_LIMIT_BYTES
 from plaintap.protocols.registry import Registry
 from plaintap.streams.connections import Connections
 
@@ -32,6 +34,9 @@ HEAD_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 CONNECT = b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n"
 UPGRADE = b"GET /ws HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+FRAMES = b"\x81\x85mask....."
+REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nsecret"
+BAD = b"GET / HTTP/1.1\r\n\x00\r\n\r\n"
 
 SESSION = 7
 
@@ -43,21 +48,23 @@ class Player:
     """A capture of one connection: `say` is a record, `lose` one that never came, both in order of time."""
 
     body_limit: int = 1 << 20
-    protocol: str = "auto"
     messages: list[Message] = field(default_factory=list)
     now_ns: int = 0
     offset: list[int] = field(default_factory=lambda: [0, 0])
+    said: list[bytearray] = field(default_factory=lambda: [bytearray(), bytearray()])
 
     def __post_init__(self) -> None:
-        registry = Registry(body_limit=self.body_limit, protocol=self.protocol)
-        self.connections = Connections(self.messages.append, registry.recognise)
+        registry = Registry(body_limit=self.body_limit)
+        self.connections = Connections(self.messages.extend, registry.recognise)
 
     def say(self, direction: int, data: bytes) -> None:
         self.now_ns += 1
         self.connections.feed([(SESSION, direction, self.offset[direction], self.now_ns, data, 1)])
         self.offset[direction] += len(data)
+        self.said[direction] += data
 
     def lose(self, direction: int, size: int) -> None:
+        self.said[direction] += bytes(size)
         self.offset[direction] += size
 
     def close(self) -> list[Message]:
@@ -204,6 +211,23 @@ ROWS = [
         ["-> GET /ws = 200 'hello'", "-> GET /a?b=1 = 200 'hello\\nworld'"],
     ),
     Row(
+        "upgrade declined behind early frames",
+        [(WRITE, UPGRADE), (WRITE, FRAMES), (READ, REFUSED), (WRITE, GET), (READ, OK)],
+        [raw_line(WRITE, len(UPGRADE), FRAMES), "-> GET /ws = 403 'secret'", "-> GET /a?b=1 = 200 'hello'"],
+        cuttable=False,
+    ),
+    Row(
+        "upgrade declined behind a bad request",
+        [(WRITE, UPGRADE), (WRITE, BAD), (READ, REFUSED), (WRITE, GET), (READ, OK)],
+        [
+            "-> GET /ws = 403 cut",
+            raw_line(WRITE, len(UPGRADE), BAD),
+            raw_line(READ, REFUSED.index(b"secret"), b"secret"),
+            "-> GET /a?b=1 = 200 'hello'",
+        ],
+        cuttable=False,
+    ),
+    Row(
         "upgrade with a body declined",
         [
             (WRITE, UPGRADE.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\nabc") + GET),
@@ -327,6 +351,11 @@ PARTS = [
     b"GET /",
     b"junk",
     b"0\r\n\r\n",
+    FRAMES,
+    REFUSED,
+    BAD,
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
 ]
 
 
@@ -351,6 +380,11 @@ def test_no_order_of_parts_and_losses_breaks_it(steps: list[tuple[int, bytes, in
         bool(exchange.request) for exchange in exchanges
     )
     assert all(exchange.request or exchange.response for exchange in exchanges)
+    assert player.connections.parser_failures == 0
+    for message in messages:
+        if isinstance(message, Raw):
+            said = player.said[message.direction]
+            assert message.data == said[message.offset : message.offset + len(message.data)]
 
 
 # What a message holds.
@@ -509,6 +543,10 @@ GAPS: dict[str, tuple[list[tuple[int, bytes | int]], list[str]]] = {
             raw_line(READ, len(SWITCHED), b"hi"),
         ],
     ),
+    "in a body before HEAD": (
+        [(WRITE, GET + HEAD + GET), (READ, OK[:-4]), (READ, 2), (READ, b"lo" + HEAD_OK + OK)],
+        ["lost read@65 2", "-> GET /a?b=1 = 200 'hlo' -2", "-> HEAD /h = 200", HELLO],
+    ),
     "pipelined": (
         [(WRITE, GET + GET), (READ, OK), (READ, OK), (WRITE, GET + GET), (READ, 50), (READ, b"tail"), (READ, OK)],
         [
@@ -554,6 +592,19 @@ def test_silence_shows_an_early_answer_once() -> None:
     assert show(player.close()[1:]) == ["-> GET /a?b=1 = 200 'hello'"]
 
 
+def test_silence_keeps_nothing_of_what_is_over() -> None:
+    connections = Connections(lambda _messages: None, Registry(body_limit=1 << 20).recognise)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000001\r\n\r\n"
+    tracemalloc.start()
+    connections.feed([(SESSION, READ, 0, 1, head, 1), (SESSION, READ, len(head), 1, b"x", 1)])
+    connections.feed([(SESSION, READ, len(head) + 1, 1, bytes(1_000_000), 1)])
+    connections.tick(1)
+    connections.tick(2)
+    left_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert left_bytes < 100_000
+
+
 def test_silence_leaves_a_pending_request_alone() -> None:
     player = Player()
     player.say(WRITE, GET)
@@ -582,6 +633,160 @@ def test_endless_heads_are_given_up() -> None:
     assert sum(sizes) == player.offset[WRITE]
 
 
+def test_responses_find_their_request_though_others_were_shown_without() -> None:
+    player = Player()
+    for number in range(PENDING_LIMIT + 3):
+        player.say(WRITE, b"%b /%d HTTP/1.1\r\n\r\n" % (b"HEAD" if number == 1 else b"GET", number))
+    assert show(player.messages) == ["-> GET /0 = ?", "-> HEAD /1 = ?", "-> GET /2 = ?"]
+    player.say(READ, OK + HEAD_OK + OK + OK)
+    assert show(player.messages[3:]) == [
+        "-> ? = 200 'hello'",
+        "-> ? = 200",
+        "-> ? = 200 'hello'",
+        "-> GET /3 = 200 'hello'",
+    ]
+    for _ in range(PENDING_LIMIT - 1):
+        player.say(READ, OK)
+    assert show(player.close())[-1] == f"-> GET /{PENDING_LIMIT + 2} = 200 'hello'"
+
+
+def test_one_who_is_never_answered_is_shown_for_ever() -> None:
+    player = Player()
+    asked = PENDING_LIMIT + TURNS_LIMIT + 50
+    for _ in range(asked // 2):
+        player.say(WRITE, GET + HEAD)
+    assert len(player.messages) == asked - PENDING_LIMIT
+    shown = show(player.close())
+    assert shown == ["-> GET /a?b=1 = ?", "-> HEAD /h = ?"] * (asked // 2)
+
+
+def test_pending_requests_are_bounded_by_memory() -> None:
+    player = Player()
+    request = b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + bytes(1_000_000)
+    for _ in range(10):
+        player.say(WRITE, request)
+    assert len(player.messages) == 10 - 1 - PENDING_LIMIT_BYTES // 1_000_000
+    player.say(READ, OK * 10)
+    answered = [bool(message.request) for message in player.close()[-10:] if isinstance(message, Exchange)]
+    assert answered == [False] * 5 + [True] * 5
+
+
+def test_interim_responses_are_bounded_and_counted() -> None:
+    player = Player()
+    player.say(WRITE, GET)
+    for _ in range(INTERIM_LIMIT):
+        player.say(READ, b"HTTP/1.1 102 Processing\r\n\r\n" * 3)
+    player.say(READ, OK)
+    player.say(WRITE, GET)
+    player.say(READ, OK)
+    first, second = player.close()
+    assert isinstance(first, Exchange)
+    assert isinstance(second, Exchange)
+    assert (first.interim, first.more_interim) == ([102] * INTERIM_LIMIT, 2 * INTERIM_LIMIT)
+    assert (second.interim, second.more_interim) == ([], 0)
+
+
+CHUNKS_BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+TRAILERS_BEGUN = CHUNKS_BEGUN + b"0\r\n"
+MANY_FIELDS = b"".join(b"N%d: v\r\n" % number for number in range(FIELDS_LIMIT + 1))
+
+ENDLESS: dict[str, tuple[bytes, bytes]] = {
+    "target": (b"GET /", b"x" * 4096),
+    "field name": (GET[:-2], b"x" * 4096),
+    "field value": (GET[:-2] + b"X: ", b"x" * 4096),
+    "folded value": (GET[:-2] + b"X: ", b"\r\n x" * 1000),
+    "fields": (GET[:-2], b"X: y\r\n" * 100),
+    "few bytes at a time": (GET[:-2] + b"X: ", b"xy"),
+    "reason": (b"HTTP/1.1 200 ", b"x" * 4096),
+    "trailers": (TRAILERS_BEGUN, b"X: y\r\n" * 100),
+    "trailer value": (TRAILERS_BEGUN + b"X: ", b"x" * 4096),
+    "chunk extension": (CHUNKS_BEGUN + b"1;", b"x" * 4096),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_nothing_endless_is_kept(name: str) -> None:
+    start, piece = ENDLESS[name]
+    direction = READ if start.startswith(b"HTTP/") else WRITE
+    shown_bytes = 0
+
+    def show_raw(messages: list[Message]) -> None:
+        nonlocal shown_bytes
+        shown_bytes += sum(len(message.data) for message in messages if isinstance(message, Raw))
+
+    connections = Connections(show_raw, Registry(body_limit=1 << 16).recognise)
+    tracemalloc.start()
+    began_s = time.process_time()
+    offset = 0
+    for number in range(min(50_000, 8 * HEAD_LIMIT_BYTES // len(piece))):
+        data = piece if number else start
+        connections.feed([(SESSION, direction, offset, 1, data, 1)])
+        offset += len(data)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert time.process_time() - began_s < 10  # seconds even where everything is slow; it took minutes
+    assert peak_bytes < 6 * HEAD_LIMIT_BYTES
+    assert connections.parser_failures == 0
+    assert shown_bytes > offset // 2
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([(WRITE, GET[:-2] + MANY_FIELDS + b"\r\n")], [raw_line(WRITE, 0, GET[:-2] + MANY_FIELDS + b"\r\n")]),
+        (
+            [(WRITE, GET), (READ, OK + OK[:17] + MANY_FIELDS + b"\r\n"), (WRITE, GET), (READ, OK)],
+            [HELLO, raw_line(READ, len(OK), OK[:17] + MANY_FIELDS + b"\r\n"), HELLO],
+        ),
+        (
+            [(WRITE, GET), (READ, TRAILERS_BEGUN), (READ, MANY_FIELDS + b"\r\n"), (WRITE, GET), (READ, OK)],
+            ["-> GET /a?b=1 = 200 'ab' cut", raw_line(READ, len(TRAILERS_BEGUN), MANY_FIELDS + b"\r\n"), HELLO],
+        ),
+    ],
+    ids=["request", "response behind another", "trailers"],
+)
+def test_too_many_fields(records: list[Piece], expected: list[str]) -> None:
+    assert show(play(records)) == expected
+
+
+def test_trailers_of_a_message_that_was_cut_are_shown() -> None:
+    exchange = only(play([(WRITE, GET), (READ, TRAILERS_BEGUN + b"A: b\r\nC: ")]))
+    assert exchange.response is not None
+    assert exchange.response.headers == [(b"Transfer-Encoding", b"chunked"), (b"A", b"b")]
+    assert not exchange.response.complete
+
+
+def test_pipelined_heads_are_not_kept() -> None:
+    connections = Connections(lambda _messages: None, Registry(body_limit=1 << 16).recognise)
+    head = GET[:-2] + b"X: y\r\n" * 900 + b"\r\n"
+    tracemalloc.start()
+    for number in range(500):
+        connections.feed([(SESSION, WRITE, number * len(head), 1, head, 1)])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2 * PENDING_LIMIT_BYTES
+
+
+def test_a_body_in_tiny_pieces_takes_little_more_than_its_bytes() -> None:
+    connections = Connections(lambda _messages: None, Registry(body_limit=1 << 40).recognise)
+    chunks = b"2\r\nab\r\n" * 2000
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    tracemalloc.start()
+    connections.feed([(SESSION, READ, 0, 1, head, 1)])
+    for number in range(200):
+        connections.feed([(SESSION, READ, len(head) + number * len(chunks), 1, chunks, 1)])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2 * (200 * 2 * 2000)
+
+
+def test_bodies_are_bounded_for_who_wants_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plaintap.protocols.registry.KEPT_BODY_LIMIT_BYTES", 3)
+    exchange = only(play([(WRITE, GET), (READ, OK)], body_limit=1 << 40))
+    assert exchange.response is not None
+    assert (exchange.response.body, exchange.response.body_bytes) == ([b"hel"], 5)
+
+
 def test_bytes_behind_an_upgrade_are_bounded() -> None:
     player = Player()
     player.say(WRITE, UPGRADE)
@@ -590,9 +795,3 @@ def test_bytes_behind_an_upgrade_are_bounded() -> None:
     assert raw_bytes(player.messages, WRITE) == b"x" * 5 * 16384
     player.say(READ, SWITCHED)
     assert "-> GET /ws = 101" in show(player.close())
-
-
-def test_narrowed_to_raw() -> None:
-    player = Player(protocol="raw")
-    player.say(WRITE, GET)
-    assert show(player.close()) == [raw_line(WRITE, 0, GET)]

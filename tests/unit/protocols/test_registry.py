@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pytest
 
-from plaintap.errors import UsageError
 from plaintap.events import READ, WRITE
 from plaintap.messages import Exchange, Message, Raw
 from plaintap.protocols.base import Fit
@@ -57,7 +56,7 @@ def test_does_not_fit(head: bytes) -> None:
 
 def capture() -> tuple[Connections, list[Message]]:
     messages: list[Message] = []
-    return Connections(messages.append, Registry().recognise), messages
+    return Connections(messages.extend, Registry().recognise), messages
 
 
 def test_first_bytes_cut_by_a_record() -> None:
@@ -108,19 +107,6 @@ def test_both_directions_wait() -> None:
     assert isinstance(exchange, Exchange)
     assert exchange.response is not None
     assert exchange.response.status == 204
-
-
-def test_narrowed() -> None:
-    messages: list[Message] = []
-    connections = Connections(messages.append, Registry(protocol="http1").recognise)
-    connections.feed([(1, WRITE, 0, 1, b"GET / HTTP/1.1\r\n\r\n", 1)])
-    connections.close(2)
-    assert isinstance(messages[0], Exchange)
-
-
-def test_unknown_name() -> None:
-    with pytest.raises(UsageError, match="unknown protocol 'gopher', expected one of auto, http1, raw"):
-        Registry(protocol="gopher")
 
 
 def test_empty_lines_before_a_request() -> None:

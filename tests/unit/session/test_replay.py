@@ -119,7 +119,7 @@ def test_count_ends_it(show: Show, curl: Speaker) -> None:
 def test_nothing_shown_is_still_counted(show: Show, curl: Speaker) -> None:
     shown = show(recording(curl.data(WRITE, GET), curl.data(READ, OK), curl.end()), format="none")
     assert shown.text == ""
-    assert (shown.totals.connections, shown.totals.processes, shown.totals.exchanges) == (1, 1, 0)
+    assert (shown.totals.connections, shown.totals.processes, shown.totals.exchanges) == (1, 1, 1)
 
 
 def test_verbose_names_the_library(show: Show, curl: Speaker) -> None:
@@ -141,6 +141,11 @@ def test_a_damaged_file_says_where(show: Show, curl: Speaker) -> None:
 
 @pytest.mark.parametrize("cut", [1, 30, 100])
 def test_a_cut_file_is_good_up_to_the_cut(show: Show, curl: Speaker, cut: int) -> None:
-    whole = recording(curl.data(WRITE, GET), curl.data(READ, OK), curl.data(WRITE, GET))
-    shown = show(whole[:-cut])
+    last = curl.data(WRITE, GET), curl.data(READ, OK), curl.data(WRITE, GET)
+    whole = recording(*last)
+    end = len(whole) - whole.rindex(last[-1]) - len(last[-1])
+    shown = show(whole[: -end - cut], strict=True)
     assert shown.totals.exchanges == 1
+    assert shown.totals.losses["unfinished_recording"] == 1
+    assert shown.totals.losses["cut_recording_bytes"] == len(last[-1]) - cut
+    assert shown.code == 1

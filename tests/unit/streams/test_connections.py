@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import socket as socket_module
 import struct
 
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from plaintap import events
 from plaintap.events import READ, WRITE, Fact, Kind, Record
 from plaintap.messages import Connection, ConnectionEnded, Lost, Message, Raw, RecordSeen
-from plaintap.streams.connections import Connections, LifeCycle
-from plaintap.streams.parser import Outlet, Parser, recognise_nothing
+from plaintap.parsing import Outlet, Parser
+from plaintap.streams.connections import IDLE_TICKS, Connections, LifeCycle
 
 SESSION = 2**60 + 5
 
@@ -54,7 +55,7 @@ class Tape:
     def receive(self, direction: int, _ts_ns: int, data: bytes, /) -> None:
         self.calls.append(("receive", direction, data))
         if data == b"BOOM":
-            raise RuntimeError("boom")
+            raise RuntimeError(f"boom {data!r}")
         if data == b"LEAVE+rest":
             self.outlet.become(None)
             self.outlet.unclaimed(direction, 0, b"+rest")
@@ -77,10 +78,12 @@ class Capture:
         self.facts: list[Fact] = []
         self.tapes: list[Tape] = []
         self.claim = claim
+        self.failures: list[str] = []
         self.connections = Connections(
-            self.messages.append,
+            self.messages.extend,
             self._recognise,
             on_fact=self.facts.append,
+            on_failure=self.failures.append,
             **options,  # type: ignore[arg-type]
         )
         self.feed = self.connections.feed
@@ -90,6 +93,10 @@ class Capture:
             return None
         self.tapes.append(Tape(outlet))
         return self.tapes[-1]
+
+    @property
+    def open(self) -> int:
+        return len(self.connections._workers)
 
     def of(self, kind: type[Message]) -> list[Message]:
         return [message for message in self.messages if isinstance(message, kind)]
@@ -132,7 +139,7 @@ def test_data_whose_identity_was_lost() -> None:
     assert raw.connection.pid == 100
     assert capture.connections.processes == 1
     capture.feed([exited()])
-    assert capture.connections.open == 0
+    assert capture.open == 0
 
 
 def test_bytes_in_order_go_to_the_parser() -> None:
@@ -154,7 +161,7 @@ def test_a_gap_is_told_to_the_parser_and_shown() -> None:
     (lost,) = capture.messages
     assert isinstance(lost, Lost)
     assert (lost.direction, lost.ts_ns, lost.offset, lost.missing_bytes) == (WRITE, 20, 2, 8)
-    assert (capture.connections.gaps, capture.connections.lost_bytes, capture.connections.written_bytes) == (1, 8, 4)
+    assert (capture.connections.lost_bytes, capture.connections.written_bytes) == (8, 4)
 
 
 def test_first_bytes_lost() -> None:
@@ -181,7 +188,7 @@ def test_all_bytes_lost() -> None:
     capture = Capture()
     capture.feed([ended(read=7, written=2)])
     assert [message.missing_bytes for message in capture.messages if isinstance(message, Lost)] == [7, 2]
-    assert (capture.connections.lost_bytes, capture.connections.connections, capture.connections.open) == (9, 1, 0)
+    assert (capture.connections.lost_bytes, capture.connections.connections, capture.open) == (9, 1, 0)
 
 
 def test_totals_that_come_after_the_process_has_exited() -> None:
@@ -199,7 +206,8 @@ def test_repeated_bytes_are_skipped() -> None:
     capture = Capture()
     capture.feed([seen(), data(0, b"abcd"), data(0, b"abcd"), data(2, b"cd"), data(2, b"cdEF"), data(6, b"g")])
     assert [call[2] for call in capture.tapes[0].calls] == [b"abcd", b"EF", b"g"]
-    assert (capture.connections.duplicates, capture.connections.gaps) == (3, 0)
+    assert capture.messages == []
+    assert (capture.connections.lost_bytes, capture.connections.written_bytes) == (0, 7)
 
 
 def test_nothing_claimed_is_raw_and_asked_again() -> None:
@@ -224,10 +232,17 @@ def test_a_failing_parser_ends_neither_capture_nor_connection(offset: int) -> No
     capture = Capture()
     capture.feed([seen(), data(0, b"a"), data(offset, b"aBOOM"[-4 - (offset == 0) :]), data(offset + 9, b"b")])
     assert capture.connections.parser_failures == 1
-    assert [m.data for m in capture.messages if isinstance(m, Raw)] == [b"b"]
+    assert [m.data for m in capture.messages if isinstance(m, Raw)] == [b"BOOM", b"b"]
     capture.connections.close(99)
     assert capture.connections.parser_failures == 1
     assert len(capture.tapes) == 1
+
+
+def test_a_failure_is_told_without_plaintext() -> None:
+    capture = Capture()
+    capture.feed([seen(), data(0, b"a"), data(1, b"BOOM"), data(5, b"b"), data(6, b"BOOM")])
+    (text,) = capture.failures
+    assert re.fullmatch(r"RuntimeError at streams/test_connections\.py:\d+ in Tape\.receive", text)
 
 
 @pytest.mark.parametrize("method", ["gap", "flush", "close"])
@@ -246,14 +261,20 @@ def test_a_parser_may_fail_anywhere(method: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_an_output_raises_passes() -> None:
-    def emit(_message: Message) -> None:
-        raise BrokenPipeError
+    batches = []
 
-    connections = Connections(emit, recognise_nothing)
+    def emit(messages: list[Message]) -> None:
+        batches.append(messages[:])
+        if len(batches) == 1:
+            raise BrokenPipeError
+
+    connections = Connections(emit, lambda *_: None)
     with pytest.raises(BrokenPipeError):
-        connections.feed([seen(), data(0, b"a")])
+        connections.feed([seen(), data(0, b"a"), data(1, b"b")])
     assert connections.parser_failures == 0
     connections.feed([])
+    connections.feed([data(2, b"c")])
+    assert [[m.data for m in batch if isinstance(m, Raw)] for batch in batches] == [[b"a", b"b"], [b"c"]]
 
 
 def test_records_on_demand() -> None:
@@ -267,7 +288,7 @@ def test_records_on_demand() -> None:
 
 def test_facts_are_passed_on_and_unknown_ones_counted() -> None:
     capture = Capture()
-    meta = events.encode_meta({"clock_offset_ns": 5}, ts_ns=1)
+    meta = events.encode_meta(events.Meta(clock_offset_ns=5), ts_ns=1)
     capture.feed([(0, Kind.META, 0, 1, meta, 0), exited(), (0, 77, 0, 1, b"", 0), (0, 0, 0, 0, b"junk", 0)])
     capture.feed([(0, Kind.SESSION_END, 0, 1, b"short", 0), (0, Kind.META, 0, 1, meta[:-1], 0)])
     assert [type(fact).__name__ for fact in capture.facts] == ["Meta", "ProcessExited"]
@@ -285,7 +306,7 @@ def test_a_process_exit_ends_its_sessions_only() -> None:
     capture.feed([seen(1), seen(2), seen(3, pid=200), data(0, b"a", session=1), exited()])
     ends = capture.of(ConnectionEnded)
     assert sorted(end.connection.session for end in ends if isinstance(end, ConnectionEnded)) == [1, 2]
-    assert capture.connections.open == 1
+    assert capture.open == 1
     assert (capture.connections.connections, capture.connections.processes) == (3, 2)
 
 
@@ -299,7 +320,7 @@ def test_silence_flushes_once() -> None:
     for now_ns in range(60, 65):
         capture.connections.tick(now_ns)
     assert capture.tapes[0].calls[2:] == [("receive", WRITE, b"b"), ("flush", 61, None)]
-    assert capture.connections.open == 1
+    assert capture.open == 1
 
 
 def test_default_life_cycle_ends_after_idle_ticks_and_may_go_on() -> None:
@@ -310,7 +331,7 @@ def test_default_life_cycle_ends_after_idle_ticks_and_may_go_on() -> None:
     capture.feed([seen(1, port=443), seen(2, comm=b"node"), data(0, b"ab", session=1), data(0, b"a", session=2)])
     for now_ns in range(3):
         capture.connections.tick(now_ns)
-    assert capture.connections.open == 2
+    assert capture.open == 2
     capture.connections.tick(3)
     (end,) = capture.of(ConnectionEnded)
     assert isinstance(end, ConnectionEnded)
@@ -318,11 +339,46 @@ def test_default_life_cycle_ends_after_idle_ticks_and_may_go_on() -> None:
     capture.feed([data(2, b"cd", session=1)])
     connection = capture.tapes[-1].outlet.connection
     assert connection.socket is not None
-    assert (connection.comm, capture.connections.gaps, capture.connections.connections) == ("curl", 0, 2)
+    assert (connection.comm, capture.connections.lost_bytes, capture.connections.connections) == ("curl", 0, 2)
     capture.connections.close(99)
     assert [end.written_bytes for end in capture.of(ConnectionEnded) if isinstance(end, ConnectionEnded)] == [2, 1, 2]
     assert capture.connections.written_bytes == 5
     assert capture.connections.unattributed == 1
+
+
+def test_default_life_cycle_with_ten_ticks_goes_on_where_it_was() -> None:
+    capture = Capture(life_cycle=lambda _connection: LifeCycle.DEFAULT)
+    capture.feed([seen(), data(0, b"ab"), data(0, b"xyz", direction=READ)])
+    for round_number, (wrote, read) in enumerate([(2, 3), (3, 4), (4, 5)], 1):
+        for now_ns in range(IDLE_TICKS):
+            capture.connections.tick(now_ns)
+        assert capture.open == 1
+        capture.connections.tick(IDLE_TICKS)
+        assert (capture.open, len(capture.of(ConnectionEnded))) == (0, round_number)
+        capture.feed([data(wrote, b"c", ts_ns=round_number * 100), data(read, b"d", direction=READ)])
+        assert capture.open == 1
+    assert len(capture.tapes) == 4
+    assert capture.of(Lost) == []
+    capture.feed([ended(read=6, written=9)])
+    assert [
+        (lost.direction, lost.offset, lost.missing_bytes) for lost in capture.of(Lost) if isinstance(lost, Lost)
+    ] == [(WRITE, 5, 4)]
+    assert (capture.connections.connections, capture.connections.written_bytes) == (1, 5)
+    assert (capture.connections.read_bytes, capture.connections.unattributed) == (6, 1)
+
+
+def test_the_life_cycle_is_asked_again_when_the_library_is_known() -> None:
+    capture = Capture(
+        idle_ticks=1, life_cycle=lambda one: LifeCycle.DEFAULT if one.library == "other" else LifeCycle.SOCKET
+    )
+    capture.connections.libraries[3] = "other"
+    capture.feed([data(0, b"a")])
+    capture.connections.tick(1)
+    capture.connections.tick(2)
+    assert capture.open == 1
+    capture.feed([seen()])
+    capture.connections.tick(3)
+    assert capture.open == 0
 
 
 def test_workers_are_bounded_the_longest_silent_go() -> None:
@@ -332,9 +388,9 @@ def test_workers_are_bounded_the_longest_silent_go() -> None:
     (end,) = capture.of(ConnectionEnded)
     assert isinstance(end, ConnectionEnded)
     assert (end.connection.session, end.reason) == (2, "evicted")
-    assert (capture.connections.evicted, capture.connections.open) == (1, 3)
+    assert (capture.connections.evicted, capture.open) == (1, 3)
     capture.feed([data(1, b"b", session=2, ts_ns=11)])
-    assert capture.connections.gaps == 0
+    assert capture.connections.lost_bytes == 0
     assert capture.connections.connections == 4
 
 
@@ -353,7 +409,7 @@ def test_close_ends_everything() -> None:
     capture.connections.close(99)
     assert capture.tapes[0].calls[-1] == ("close", 99, None)
     assert len(capture.of(ConnectionEnded)) == 2
-    assert capture.connections.open == 0
+    assert capture.open == 0
     assert capture.connections._sessions_of == {}
     capture.connections.close(100)
     assert len(capture.of(ConnectionEnded)) == 2

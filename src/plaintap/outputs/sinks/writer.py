@@ -9,13 +9,20 @@ from __future__ import annotations
 import errno
 import os
 import select
+from collections.abc import Iterable
+from itertools import accumulate
 
 from plaintap.errors import OutputError, reason
 from plaintap.outputs.base import SinkClosed
 
-_BATCH_BYTES = 262_144
+BATCH_BYTES = 262_144
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def unwritten(writes: Iterable[bytes], written_bytes: int) -> int:
+    """How many of `writes` did not go out whole, of which `written_bytes` did."""
+    return sum(end > written_bytes for end in accumulate(map(len, writes)))
 
 
 class FdWriter:
@@ -24,12 +31,15 @@ class FdWriter:
     def __init__(self, fd: int, *, name: str, terminal: bool = False) -> None:
         self.dropped_writes = 0
         self.dropped_bytes = 0
+        self.failed = False
         self._fd = fd
         self._name = name
         self._gone = _GONE | {errno.EIO} if terminal else _GONE
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._failed = False
+        # Not yet told.
+        self._failure: OutputError | SinkClosed | None = None
+        self._closed = False
         # A line was cut by a failed write; the next one must not be glued to it.
         self._torn = False
 
@@ -37,26 +47,35 @@ class FdWriter:
         """See `outputs.base.Sink`."""
         self._pending.append(data)
         self._pending_bytes += len(data)
-        if self._pending_bytes >= _BATCH_BYTES:
-            self.flush()
+        if self._pending_bytes >= BATCH_BYTES:
+            self._write_out()
 
     def flush(self) -> None:
         """See `outputs.base.Sink`."""
-        if not self._pending:
-            return
-        writes = len(self._pending)
-        batch = b"".join(self._pending)
-        self._pending.clear()
+        self._write_out()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _write_out(self) -> None:
+        writes, self._pending = self._pending, []
         self._pending_bytes = 0
-        if self._torn:
-            batch = b"\n" + batch
+        if not writes or self._closed:
+            return
+        batch = b"".join([b"\n", *writes] if self._torn else writes)
+        view = memoryview(batch)
         written = 0
         try:
-            view = memoryview(batch)
             while written < len(batch):
                 written += self._write_some(view[written:])
         except OSError as error:
-            self._refused(error, batch, written, writes)
+            if error.errno in self._gone:
+                self._closed = True
+                self._failure = SinkClosed(self._name)
+                self._failure.__cause__ = error
+            else:
+                self._refused(error, writes, max(0, written - self._torn))
+                self._torn = batch[written - 1] != ord("\n") if written else self._torn
         else:
             self._torn = False
 
@@ -70,17 +89,12 @@ class FdWriter:
             poll.poll()
             return 0
 
-    def _refused(self, error: OSError, batch: bytes, written: int, writes: int) -> None:
-        if error.errno in self._gone:
-            raise SinkClosed(self._name) from error
-        torn = self._torn
-        if written:
-            self._torn = batch[written - 1] != ord("\n")
-        self.dropped_writes += writes
-        self.dropped_bytes += len(batch) - max(written, torn)
-        if self._failed:
+    def _refused(self, error: OSError, writes: list[bytes], written_bytes: int) -> None:
+        self.dropped_writes += unwritten(writes, written_bytes)
+        self.dropped_bytes += sum(map(len, writes)) - written_bytes
+        if self.failed:
             return
-        self._failed = True
-        message = f"cannot write to {self._name}: {reason(error)}"
+        self.failed = True
         hint = "free some space; what follows is counted as lost until there is" if error.errno in _FULL else None
-        raise OutputError(message, hint=hint) from error
+        self._failure = OutputError(f"cannot write to {self._name}: {reason(error)}", hint=hint)
+        self._failure.__cause__ = error

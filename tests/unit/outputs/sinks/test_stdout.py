@@ -71,8 +71,22 @@ def test_reader_gone_ends_cleanly() -> None:
     with pytest.raises(SinkClosed):
         sink.flush()
     sink.write(b"y\n")
+    sink.flush()
     sink.close()
     os.close(writer)
+    assert (sink.dropped_writes, sink.failed) == (0, False)
+
+
+def test_write_never_raises_and_all_that_was_not_written_is_counted() -> None:
+    fd = os.open("/dev/full", os.O_WRONLY)
+    sink = StdoutSink(fd)
+    line = b"x" * 149 + b"\n"
+    for _ in range(4000):
+        sink.write(line)
+    with pytest.raises(OutputError):
+        sink.flush()
+    assert (sink.dropped_writes, sink.dropped_bytes, sink.failed) == (4000, 4000 * 150, True)
+    os.close(fd)
 
 
 def test_hung_up_terminal_ends_cleanly() -> None:
@@ -112,7 +126,8 @@ def test_a_line_torn_by_a_failure_is_ended_first(monkeypatch: pytest.MonkeyPatch
 
     sink = StdoutSink(1)
     monkeypatch.setattr(os, "write", write)
-    sink.write(b"one\ntwo\n")
+    sink.write(b"one\n")
+    sink.write(b"two\n")
     with pytest.raises(OutputError):
         sink.flush()
     sink.write(b"three\n")

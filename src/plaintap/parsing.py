@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker asks of a protocol parser and what it offers one; no parser and no worker lives here."""
+"""What a connection's worker asks of a protocol parser and what it offers one; no parser and no worker lives here.
+
+Both sides import this and neither the other.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,3 @@ class Outlet(Protocol):
 
 Recognise: TypeAlias = Callable[[int, bytes, Outlet], Parser | None]
 """`(direction, first bytes, outlet) -> parser`, None when no protocol claims them."""
-
-
-def recognise_nothing(_direction: int, _head: bytes, _outlet: Outlet, /) -> None:
-    """The `Recognise` of one who wants bytes only."""

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links by pid, without a kernel side: one of several pids may be gone, all of them may not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from plaintap import _native
+from plaintap.errors import KernelError, TargetError
+from plaintap.runtime.kernel import Kernel, Probe
+from plaintap.runtime.kernel_config import Filters
+
+PROBES = [
+    Probe("pt_call_enter", 16, 1),
+    Probe("pt_call_return", 16, 1, returns=True),
+    Probe("pt_session_free", 32, 1),
+]
+
+
+class FakeObject:
+    def program_fd(self, name: str) -> int:
+        return 1000
+
+    def map_fd(self, name: str) -> int:
+        return 1001
+
+
+class LoadedKernel(Kernel):
+    """As after loading, with links that are plain descriptors."""
+
+    def __init__(self, *, by_pid: bool = True) -> None:
+        self.filters = Filters()
+        self._links = []
+        self._lock = threading.Lock()
+        self._detached = False
+        self._closed = False
+        self._closers = []
+        self._multi = True
+        self._object = FakeObject()  # type: ignore[assignment] # only these two of its methods are used
+        self.by_pid = by_pid
+
+    @property
+    def _links_by_pid(self) -> bool:
+        return self.by_pid
+
+
+class FakeLinks:
+    """Where links are asked for: the pids in `failing` get an error number instead."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failing: dict[int, int] = {}
+        self.made: list[tuple[int, bool, int]] = []
+        self.marked: list[bytes] = []
+        monkeypatch.setattr(_native, "link_uprobe_multi", self.link)
+        monkeypatch.setattr(_native, "map_update", lambda _fd, key, _value: self.marked.append(key))
+
+    def link(
+        self,
+        program_fd: int,
+        path: str,
+        offsets: Sequence[int],
+        cookies: Sequence[int],
+        *,
+        returns: bool = False,
+        pid: int = 0,
+    ) -> int:
+        if number := self.failing.get(pid):
+            raise _native.NativeError(number, os.strerror(number))
+        link = os.open(os.devnull, os.O_RDONLY)
+        self.made.append((pid, returns, link))
+        return link
+
+    def still_open(self) -> list[int]:
+        return [link for _, _, link in self.made if os.path.exists(f"/proc/self/fd/{link}")]
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> FakeLinks:
+    return FakeLinks(monkeypatch)
+
+
+def close(kernel: Kernel) -> None:
+    for link in kernel._links:
+        os.close(link)
+
+
+def test_one_set_of_links_for_everybody(links: FakeLinks) -> None:
+    kernel = LoadedKernel()
+    kernel.attach(0, PROBES, library=5)
+    assert [pid for pid, _, _ in links.made] == [0, 0, 0]
+    assert links.marked == [b"\5\0\0\0"]
+    close(kernel)
+
+
+def test_returns_are_linked_before_entries(links: FakeLinks) -> None:
+    """No call is entered whose return would not be seen."""
+    kernel = LoadedKernel()
+    kernel.attach(0, PROBES, library=1)
+    assert [returns for _, returns, _ in links.made] == [True, False, False]
+    close(kernel)
+
+
+def test_a_pid_that_is_gone_takes_no_other_with_it(links: FakeLinks) -> None:
+    kernel = LoadedKernel()
+    links.failing = {8: errno.ESRCH}
+    kernel.attach(0, PROBES, library=1, pids=(8, 7, 9))
+    assert [pid for pid, _, _ in links.made] == [7, 7, 7, 9, 9, 9]
+    assert len(kernel._links) == 6
+    assert links.marked
+    close(kernel)
+
+
+def test_pids_that_are_all_gone(links: FakeLinks) -> None:
+    kernel = LoadedKernel()
+    links.failing = {7: errno.ESRCH, 8: errno.ESRCH}
+    with pytest.raises(TargetError, match="cannot attach to pid 7, 8: no such process"):
+        kernel.attach(0, PROBES, library=1, pids=(7, 8))
+    assert links.marked == []
+    assert links.still_open() == kernel._links == []
+
+
+def test_another_error_takes_everything_back(links: FakeLinks) -> None:
+    kernel = LoadedKernel()
+    links.failing = {8: errno.EMFILE}
+    with pytest.raises(KernelError, match="attach the probes"):
+        kernel.attach(0, PROBES, library=1, pids=(7, 8))
+    assert links.still_open() == kernel._links == []
+
+
+def test_where_links_are_of_one_thread_they_are_for_everybody(links: FakeLinks) -> None:
+    kernel = LoadedKernel(by_pid=False)
+    kernel.attach(0, PROBES, library=1, pids=(7, 8))
+    assert [pid for pid, _, _ in links.made] == [0, 0, 0]
+    close(kernel)
+
+
+def test_what_is_attached_after_the_end_goes_at_once(links: FakeLinks) -> None:
+    """The watching thread may be in the middle of it."""
+    kernel = LoadedKernel()
+    kernel._detached = True
+    kernel.attach(0, PROBES, library=1)
+    assert len(links.made) == 3
+    assert links.still_open() == []
