@@ -21,7 +21,7 @@ from plaintap.runtime.child import Child, Guard, release
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters
 from plaintap.runtime.privileges import may_look_at_others, require_capabilities
-from plaintap.runtime.processes import process_is_alive
+from plaintap.runtime.processes import go_first, process_is_alive
 from plaintap.runtime.recording import Recorder, clock_offset_ns
 from plaintap.runtime.watch import Mapping, Watcher
 from plaintap.session.pipeline import Pipeline, Reporter
@@ -103,6 +103,7 @@ class Capture:
 
     def start(self) -> None:
         """start: attaches everything that is there now."""
+        go_first()
         processes = tls_processes = 0
         if self._only:
             self._attacher.attach_path(self._only)

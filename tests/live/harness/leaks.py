@@ -47,8 +47,13 @@ def children() -> set[int]:
 
 
 def _listed(kind: str) -> dict[int, dict[str, object]]:
-    output = subprocess.run(["bpftool", "-j", kind, "show"], check=True, capture_output=True).stdout
-    return {entry["id"]: entry for entry in json.loads(output)}
+    deadline = time.monotonic() + FREED_WITHIN_S
+    while True:
+        listing = subprocess.run(["bpftool", "-j", kind, "show"], check=False, capture_output=True)
+        # It fails where something it was about to show, anybody's, went away at that moment.
+        if not listing.returncode:
+            return {entry["id"]: entry for entry in json.loads(listing.stdout)}
+        assert time.monotonic() < deadline, listing.stdout + listing.stderr
 
 
 def kernel_objects() -> set[tuple[str, int]]:

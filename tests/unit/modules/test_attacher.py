@@ -18,7 +18,7 @@ from plaintap.modules.attacher import Attacher, Identity, Library, identity_of
 from plaintap.modules.base import CallPoint, FreePoint, Module, ProbePlan
 from plaintap.modules.cookies import pack_cookie
 from plaintap.runtime.kernel import Probe
-from plaintap.targets import ldcache
+from plaintap.targets import ldcache, procmaps
 from plaintap.targets.elf import ElfFile
 from plaintap.targets.procmaps import FileId, MappedFile, Scan
 
@@ -228,7 +228,7 @@ def scans(monkeypatch: pytest.MonkeyPatch, *files: MappedFile) -> list[object]:
         asked.append(pids)
         return Scan({file.id: file for file in files}, processes=5, unreadable=2)
 
-    monkeypatch.setattr(attacher_module.procmaps, "scan", scan)
+    monkeypatch.setattr(procmaps, "scan", scan)
     return asked
 
 
@@ -305,7 +305,7 @@ def test_a_path_whose_probes_the_kernel_refuses(tmp_path: Path, bench: MakeBench
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path, bench: MakeBench) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     made = bench()
     made.attacher.look_at(mapped(library(tmp_path / "libfake.so")))
     made.attacher.attach_path(str(library(tmp_path / "b.so")))
@@ -313,4 +313,4 @@ def test_no_descriptor_is_left_open(tmp_path: Path, bench: MakeBench) -> None:
     made.attacher.look_at(mapped(library(tmp_path / "c.so")))
     with pytest.raises(TargetError):
         made.attacher.attach_path(str(library(tmp_path / "d.so", function="something_else")))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -119,7 +119,7 @@ def test_a_signal_to_one_that_is_over_reaches_nobody() -> None:
 def test_none_of_our_pipes_reaches_the_command(tmp_path: Path) -> None:
     listed = tmp_path / "listed"
     child = Child(["sh", "-c", f"ls -l /proc/self/fd >{listed}"])
-    ours = {os.readlink(f"/proc/self/fd/{fd}") for fd in (child._go, child._failed)}
+    ours = {str(Path(f"/proc/self/fd/{fd}").readlink()) for fd in (child._go, child._failed)}
     finished(child)
     assert {pipe for pipe in ours if pipe in listed.read_text()} == set()
 
@@ -183,7 +183,7 @@ def test_a_guard_keeps_nobodys_descriptors(sleeper: int) -> None:
     read_end, write_end = os.pipe()
     guard = Guard(sleeper)
     os.close(write_end)
-    wait_until(lambda: len(os.listdir(f"/proc/{guard._pid}/fd")) <= 4)
+    wait_until(lambda: len(list(Path(f"/proc/{guard._pid}/fd").iterdir())) <= 4)
     assert os.read(read_end, 1) == b""
     os.close(read_end)
     guard.close()

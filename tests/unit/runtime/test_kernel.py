@@ -7,6 +7,7 @@ import errno
 import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -76,7 +77,7 @@ class FakeLinks:
         return link
 
     def still_open(self) -> list[int]:
-        return [link for _, _, link in self.made if os.path.exists(f"/proc/self/fd/{link}")]
+        return [link for _, _, link in self.made if Path(f"/proc/self/fd/{link}").exists()]
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ def test_what_stands_before_the_damage_is_read(path: Path) -> None:
     records = recording.read(str(path))
     assert next(data for session, _, _, _, data, _ in records if session) == b"good"
     with pytest.raises(RecordingError):
-        next(records)
+        list(records)
 
 
 def test_a_file_that_is_not_there(path: Path) -> None:
