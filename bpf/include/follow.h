@@ -33,6 +33,8 @@ static __always_inline void hold_for(struct file *file, __u64 address)
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct pt_held *held;
 
+	if (!running) /* nobody would let it go */
+		return;
 	id.inode = BPF_CORE_READ(inode, i_ino);
 	id.device = BPF_CORE_READ(inode, i_sb, s_dev);
 	id.generation = BPF_CORE_READ(inode, i_generation);

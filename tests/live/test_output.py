@@ -63,12 +63,18 @@ def test_output_that_nobody_reads(targets: Targets, taps: Taps, full_pipe: int, 
 
 
 @pytest.mark.matrix
-def test_output_that_nobody_reads_and_strict(targets: Targets, taps: Taps, full_pipe: int) -> None:
+def test_output_that_nobody_reads_after_a_capture_that_ended_by_itself(
+    targets: Targets, taps: Taps, full_pipe: int
+) -> None:
+    """It waits for its reader until it is interrupted; with --strict what was never shown is a failure."""
     target = targets.ready("pairs", 1, 1, 100, 1)
     tap = taps.ready("--pid", target.pid, "--format", "text", "--strict", stdout=full_pipe)
     target.go()
     said = target.finish()
-    ended = tap.wait()
+    tap.wait_for_err(f"pid {target.pid} ended")
+    began = time.monotonic()
+    ended = tap.stop()
+    assert time.monotonic() - began < ENDS_WITHIN_S
     ended.check_clean(code=1)
     assert LOST.search(ended.summary), ended.err
     ended.streams.check_all(said, comm="pairs")

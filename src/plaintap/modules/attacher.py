@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from plaintap.errors import PlaintapError, TargetError, reason
+from plaintap.errors import KernelError, PlaintapError, TargetError, reason
 from plaintap.modules.base import Module, ProbePlan
 from plaintap.modules.cookies import LIBRARIES_MAX, pack_cookie
 from plaintap.runtime.kernel import Kernel, Probe
@@ -73,13 +73,17 @@ class Attacher:
         *,
         attached: Callable[[Library], None],
         debug: Callable[[str], None],
+        notice: Callable[[str], None],
         pids: Sequence[int] = (),
     ) -> None:
         self.libraries: list[Library] = []
+        self.refused = 0
+        """Times the kernel would not attach a library."""
         self._module = module
         self._kernel = kernel
         self._tell = attached
         self._debug = debug
+        self._notice = notice
         self._pids = tuple(pids)
         self._seen: set[Identity] = set()
         self._attached: set[Identity] = set()
@@ -122,6 +126,10 @@ class Attacher:
                     self._seen.add(identity)
                     beside = file.display_path if file.deleted else file.open_path
                     self._attach(fd, identity, file.display_path, beside=beside)
+            except KernelError as error:  # not the file's fault: the next one that maps it may have more luck
+                self._seen.discard(identity)
+                self.refused += 1
+                self._notice(f"cannot attach to {file.display_path}: {error.message}")
             except PlaintapError as error:
                 self._debug(f"{file.display_path}: {error.message}")
             finally:

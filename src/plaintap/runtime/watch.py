@@ -43,7 +43,12 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            mappings, lost = self._watch.wait(FOREVER_MS)
+            try:
+                mappings, lost = self._watch.wait(FOREVER_MS)
+            except OSError as error:
+                self.lost += 1
+                self._failed(error)
+                return
             self.lost += lost
             for pid, major, minor, inode, generation, _ in mappings:
                 if not self._tell(Mapping(pid, (major, minor), inode, generation)):

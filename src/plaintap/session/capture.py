@@ -88,7 +88,12 @@ class Capture:
             self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
         link_pids = common.pid if len(common.pid) <= LINK_PIDS_MAX and not self._child else ()
         self._attacher = Attacher(
-            module, self._kernel, attached=self._library_attached, debug=self._reporter.debug, pids=link_pids
+            module,
+            self._kernel,
+            attached=self._library_attached,
+            debug=self._reporter.debug,
+            notice=self._reporter.notice,
+            pids=link_pids,
         )
         self._watcher: Watcher | None = None
 
@@ -207,7 +212,7 @@ class Capture:
             self._drain(0)
         self._end_open_sessions()
         kernel = self._kernel.counters()
-        kernel["watch_lost"] = self._watcher.lost if self._watcher else 0
+        kernel["watch_lost"] = self._attacher.refused + (self._watcher.lost if self._watcher else 0)
         if self._recorder and not self._recording_failed:
             try:
                 self._recorder.meta(Meta(counters=kernel))

@@ -21,8 +21,7 @@ PLAINTAP = Path(sys.executable).parent / "plaintap"
 READY_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 30.0
 POLL_S = 0.005
-DRAIN_POLL_S = 0.05
-DRAINED_AFTER = 6
+EPOLL_WAITS = {"232", "281"}  # epoll_wait and epoll_pwait on x86-64
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -98,16 +97,27 @@ class Tap:
             self.process.stdin.close()
 
     def wait_until_drained(self) -> None:
-        """Until a stopped and continued reader has taken what was in its ring: its recording grows no more.
+        """Until the reader has taken what is in its ring by now, and written it to the recording.
 
-        It reads in one go what is there, so a few readings of the same size are enough.
+        It waits for more only when its ring is empty, so it must have woken since and be waiting again.
         """
-        sizes = [-1]
+        before = self._switches()
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while len(sizes) < DRAINED_AFTER or len(set(sizes[-DRAINED_AFTER:])) > 1:
-            assert time.monotonic() < deadline
-            select.select([], [], [], DRAIN_POLL_S)
-            sizes.append(self.record.stat().st_size)
+        while True:
+            switches = self._switches()
+            if switches > before and self._waits_for_more() and self._switches() == switches:
+                return
+            assert time.monotonic() < deadline, f"never took all that was in its ring: {self.err}"
+            assert self.process.poll() is None, f"ended: {self.err}"
+            select.select([], [], [], POLL_S)
+
+    def _switches(self) -> int:
+        """How often its first thread, the reader, went to sleep."""
+        status = Path(f"/proc/{self.pid}/task/{self.pid}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+    def _waits_for_more(self) -> bool:
+        return Path(f"/proc/{self.pid}/task/{self.pid}/syscall").read_text().split()[0] in EPOLL_WAITS
 
     def wait_for_err(self, words: str, *, times: int = 1) -> None:
         """Until standard error has `words`, so many times."""

@@ -75,7 +75,7 @@ def bench() -> MakeBench:
 
         module = Module(name="fake", family="fake", plan=plan, ld_cache_prefixes=("libfake",), defines="fake_read")
         kernel, told, debug = FakeKernel(), [], []  # type: ignore[var-annotated]
-        attacher = Attacher(module, kernel, attached=told.append, debug=debug.append, pids=pids)  # type: ignore[arg-type]
+        attacher = Attacher(module, kernel, attached=told.append, debug=debug.append, notice=debug.append, pids=pids)  # type: ignore[arg-type]
         return Bench(attacher, kernel, plans, told, debug)
 
     return make
