@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import resource
-import signal
 from pathlib import Path
 
 from harness.streams import Stream, Streams
@@ -102,24 +101,6 @@ def test_recording_that_fails_at_the_end(targets: Targets, taps: Taps) -> None:
     assert stream.written.gaps == []
     target.go()
     target.finish()
-
-
-def test_recording_that_finds_no_room_at_all(targets: Targets, taps: Taps) -> None:
-    """Not even for its first bytes: an error of the start, before anything is attached."""
-    target = targets.ready("pairs", 1, 1, 1, 1)
-    tap = taps.start(
-        "tls",
-        "--pid",
-        target.pid,
-        "--record",
-        taps.folder / "full",
-        "--format",
-        "none",
-        before=("prlimit", "--fsize=4"),
-    )
-    ended = tap.wait()
-    assert ended.code == 1
-    assert tap.process.returncode != -signal.SIGXFSZ
 
 
 def test_recording_to_a_full_disk(targets: Targets, taps: Taps) -> None:

@@ -35,12 +35,3 @@ def test_sample_without_privilege(taps: Taps) -> None:
     label, summary = ended.err.splitlines()[-2:]
     assert label == "plaintap: what follows is a recording of such a capture, not this host"
     assert summary.endswith("nothing lost")
-
-
-def test_sample_as_another_user(taps: Taps) -> None:
-    """The same for a user who never was root."""
-    nobody = (require_command("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups")
-    ended = taps.run("--sample", before=nobody)
-    ended.check_clean()
-    assert len(LINE.findall(ended.out)) == 1, ended.out
-    assert "recording of such a capture" in ended.err
