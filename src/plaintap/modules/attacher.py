@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -24,6 +25,7 @@ from plaintap.targets import ldcache, procmaps
 from plaintap.targets.elf import ElfFile
 from plaintap.targets.procmaps import FileId, MappedFile
 
+REMEMBERED_MAX_BYTES = 2 << 20
 FS_IOC_GETVERSION = 0x80087601  # include/uapi/linux/fs.h, _IOR('v', 1, long)
 
 
@@ -87,6 +89,7 @@ class Attacher:
         self._pids = tuple(pids)
         self._seen: set[Identity] = set()
         self._attached: set[Identity] = set()
+        self._plans: dict[int, tuple[bytes, ProbePlan]] = {}
         self._lock = threading.Lock()
 
     def look_at_host(self, pids: Collection[int] = ()) -> Found:
@@ -154,13 +157,26 @@ class Attacher:
             raise TargetError(f"{path} does not define {self._module.defines}: nothing to attach to", hint=_PATH_HINT)
         return library
 
+    def _plan(self, fd: int, path: str, beside: str) -> ProbePlan | None:
+        """Copies of one library, as in many containers, are taken apart once; they go by the first one's name.
+
+        By content, not by build-id: a file may carry another's, and its offsets would hit foreign code.
+        """
+        size = os.fstat(fd).st_size
+        known = self._plans.get(size)
+        if known and known[0] == _digest(fd, size):
+            return known[1]
+        with ElfFile(fd, name=path) as elf:
+            plan = self._module.plan(elf, beside)
+        if plan and size <= REMEMBERED_MAX_BYTES:
+            self._plans[size] = _digest(fd, size), plan
+        return plan
+
     def _attach(self, fd: int, identity: Identity, path: str, *, beside: str) -> Library | None:
         """`beside` is where the file's neighbours are found, in its container."""
         if identity in self._attached:
             return None
-        # Not remembered by build-id: a file may carry another's, and its offsets would hit foreign code.
-        with ElfFile(fd, name=path) as elf:
-            plan = self._module.plan(elf, beside)
+        plan = self._plan(fd, path, beside)
         if plan is None:
             return None
         if len(self.libraries) >= LIBRARIES_MAX:
@@ -173,6 +189,10 @@ class Attacher:
         for call in plan.calls:
             self._debug(f"attached {path}: {call.why}")
         return library
+
+
+def _digest(fd: int, size_bytes: int) -> bytes:
+    return hashlib.blake2b(os.pread(fd, size_bytes, 0)).digest()
 
 
 def _probes(plan: ProbePlan, number: int) -> list[Probe]:
