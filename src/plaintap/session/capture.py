@@ -99,12 +99,9 @@ class Capture:
 
     def _library_attached(self, library: Library) -> None:
         self.pipeline.add_library(library.number, library.name, tells_ends=library.tells_ends)
-        if self._recorder and not self._recording_failed:
-            try:
-                self._recorder.begin(clock_offset_ns=self._offset_ns)
-                self._recorder.meta(Meta(library=library.number, name=library.name, path=library.path))
-            except RecordingError as error:
-                self._stop_recording(error)
+        meta = Meta(library=library.number, name=library.name, path=library.path)
+        self._record(lambda recorder: recorder.begin(clock_offset_ns=self._offset_ns))
+        self._record(lambda recorder: recorder.meta(meta))
 
     def start(self) -> None:
         """start: attaches everything that is there now."""
@@ -178,6 +175,14 @@ class Capture:
             self.pipeline.feed(batch)
         return self._kernel.ring.pending() > 0 or bool(batch)
 
+    def _record(self, write: Callable[[Recorder], None]) -> None:
+        """Writes something of our own into the recording, while there is one."""
+        if self._recorder and not self._recording_failed:
+            try:
+                write(self._recorder)
+            except RecordingError as error:
+                self._stop_recording(error)
+
     def _stop_recording(self, error: RecordingError) -> None:
         """What is recorded stays whole; the capture goes on if there is something to show."""
         self._recording_failed = True
@@ -213,11 +218,7 @@ class Capture:
         self._end_open_sessions()
         kernel = self._kernel.counters()
         kernel["watch_lost"] = self._attacher.refused + (self._watcher.lost if self._watcher else 0)
-        if self._recorder and not self._recording_failed:
-            try:
-                self._recorder.meta(Meta(counters=kernel))
-            except RecordingError as error:
-                self._stop_recording(error)
+        self._record(lambda recorder: recorder.meta(Meta(counters=kernel)))
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         totals = self.pipeline.close(kernel, now_ns=now_ns, duration_s=time.monotonic() - self._began)
         totals.bytes = self._kernel.ring.payload_bytes()
@@ -236,11 +237,7 @@ class Capture:
         """Tells streams and recording how far each open session got, so that a lost end is named."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         records = self._kernel.open_sessions(now)
-        if self._recorder and not self._recording_failed:
-            try:
-                self._recorder.raw(b"".join(records))
-            except RecordingError as error:
-                self._stop_recording(error)
+        self._record(lambda recorder: recorder.raw(b"".join(records)))
         self.pipeline.feed([(0, int(Kind.SESSION_END), 0, now, record, 0) for record in records])
 
     def exit_code(self, totals: Totals) -> int:
