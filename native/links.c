@@ -5,6 +5,7 @@
  */
 #include "native.h"
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
@@ -116,11 +117,14 @@ static PyObject *link_uprobe_multi(PyObject *module, PyObject *arguments, PyObje
 	return fd < 0 ? native_error(error, "link uprobe_multi") : PyLong_FromLong(fd);
 }
 
-static int uprobe_event_type(void)
+static int event_type(const char *source)
 {
-	FILE *file = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
+	char path[64];
+	FILE *file;
 	int type = -1;
 
+	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s/type", source);
+	file = fopen(path, "re");
 	if (!file)
 		return -1;
 	if (fscanf(file, "%d", &type) != 1)
@@ -129,28 +133,25 @@ static int uprobe_event_type(void)
 	return type;
 }
 
-static PyObject *link_uprobe_perf(PyObject *module, PyObject *arguments, PyObject *keywords)
+/* The event and its link, of a uprobe (path and offset) or a kprobe (function). */
+static PyObject *link_event(int program_fd, const char *source, const char *where,
+			    unsigned long long offset, unsigned long long cookie, int returns)
 {
-	static char *names[] = {"program_fd", "path", "offset", "cookie", "returns", NULL};
-	int program_fd, returns = 0, event, link;
-	unsigned long long offset, cookie;
-	const char *path;
 	struct perf_event_attr attributes;
 	struct link_create create;
+	int type = event_type(source), event, link;
 
-	(void)module;
-	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "isKK|$p", names, &program_fd, &path,
-					 &offset, &cookie, &returns))
-		return NULL;
+	if (type < 0)
+		return native_error(EOPNOTSUPP, "open probe event");
 	memset(&attributes, 0, sizeof(attributes));
 	attributes.size = sizeof(attributes);
-	attributes.type = (uint32_t)uprobe_event_type();
+	attributes.type = (uint32_t)type;
 	attributes.config = returns ? 1 : 0; /* format/retprobe: config:0 */
-	attributes.config1 = (uint64_t)(uintptr_t)path;
+	attributes.config1 = (uint64_t)(uintptr_t)where;
 	attributes.config2 = offset;
 	event = (int)syscall(__NR_perf_event_open, &attributes, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
-		return native_error(errno, "open uprobe event");
+		return native_error(errno, "open probe event");
 	memset(&create, 0, sizeof(create));
 	create.program_fd = (uint32_t)program_fd;
 	create.target_fd = (uint32_t)event;
@@ -161,9 +162,47 @@ static PyObject *link_uprobe_perf(PyObject *module, PyObject *arguments, PyObjec
 		int error = errno;
 
 		close(event);
-		return native_error(error, "link uprobe event");
+		return native_error(error, "link probe event");
 	}
 	return Py_BuildValue("ii", event, link);
+}
+
+static PyObject *link_uprobe_perf(PyObject *module, PyObject *arguments, PyObject *keywords)
+{
+	static char *names[] = {"program_fd", "path", "offset", "cookie", "returns", NULL};
+	unsigned long long offset, cookie;
+	int program_fd, returns = 0;
+	const char *path;
+
+	(void)module;
+	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "isKK|$p", names, &program_fd, &path,
+					 &offset, &cookie, &returns))
+		return NULL;
+	return link_event(program_fd, "uprobe", path, offset, cookie, returns);
+}
+
+static PyObject *link_kprobe(PyObject *module, PyObject *arguments, PyObject *keywords)
+{
+	static char *names[] = {"program_fd", "function", "returns", NULL};
+	int program_fd, returns = 0;
+	const char *function;
+
+	(void)module;
+	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "is|$p", names, &program_fd,
+					 &function, &returns))
+		return NULL;
+	return link_event(program_fd, "kprobe", function, 0, 0, returns);
+}
+
+static PyObject *link_tracing(PyObject *module, PyObject *arguments)
+{
+	int program_fd, fd;
+
+	(void)module;
+	if (!PyArg_ParseTuple(arguments, "i", &program_fd))
+		return NULL;
+	fd = bpf_raw_tracepoint_open(NULL, program_fd); /* the function is the program's */
+	return fd < 0 ? native_error(fd, "link tracing program") : PyLong_FromLong(fd);
 }
 
 static PyObject *link_raw_tracepoint(PyObject *module, PyObject *arguments)
@@ -178,11 +217,44 @@ static PyObject *link_raw_tracepoint(PyObject *module, PyObject *arguments)
 	return fd < 0 ? native_error(fd, "link raw tracepoint") : PyLong_FromLong(fd);
 }
 
+/* For finding out what the kernel takes, without maps and with nothing to verify. */
+static PyObject *empty_program(PyObject *module, PyObject *arguments)
+{
+	struct bpf_insn instructions[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options);
+	int type, fd;
+
+	(void)module;
+	if (!PyArg_ParseTuple(arguments, "i", &type))
+		return NULL;
+	options.expected_attach_type = (enum bpf_attach_type)type;
+	fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "pt_empty", "GPL", instructions, 2, &options);
+	return fd < 0 ? native_error(fd, "load a program") : PyLong_FromLong(fd);
+}
+
+static PyObject *has_program_type(PyObject *module, PyObject *arguments)
+{
+	int type;
+
+	(void)module;
+	if (!PyArg_ParseTuple(arguments, "i", &type))
+		return NULL;
+	return PyBool_FromLong(libbpf_probe_bpf_prog_type((enum bpf_prog_type)type, NULL) == 1);
+}
+
 PyMethodDef native_link_methods[] = {
+	{"empty_program", empty_program, METH_VARARGS, NULL},
+	{"has_program_type", has_program_type, METH_VARARGS, NULL},
 	{"link_uprobe_multi", (PyCFunction)(void (*)(void))link_uprobe_multi,
 	 METH_VARARGS | METH_KEYWORDS, NULL},
 	{"link_uprobe_perf", (PyCFunction)(void (*)(void))link_uprobe_perf,
 	 METH_VARARGS | METH_KEYWORDS, NULL},
+	{"link_kprobe", (PyCFunction)(void (*)(void))link_kprobe, METH_VARARGS | METH_KEYWORDS,
+	 NULL},
 	{"link_raw_tracepoint", link_raw_tracepoint, METH_VARARGS, NULL},
+	{"link_tracing", link_tracing, METH_VARARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };

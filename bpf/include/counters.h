@@ -13,6 +13,7 @@ enum pt_counter {
 	PT_UNMATCHED_RETURNS, /* a return whose entry is not known */
 	PT_TOO_DEEP,	      /* calls nested deeper than PT_DEPTH */
 	PT_NOT_HELD,	      /* a followed process could not be stopped */
+	PT_WITHOUT_SECRETS,   /* sessions that ended before their secrets were found */
 	PT_COUNTERS,
 };
 

@@ -20,10 +20,14 @@ struct {
 
 static __always_inline void process_comm(char comm[PT_COMM_SIZE])
 {
+#ifdef PT_CORE
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
 	bpf_probe_read_kernel_str(comm, PT_COMM_SIZE, &leader->comm);
+#else
+	bpf_get_current_comm(comm, PT_COMM_SIZE); /* the thread's */
+#endif
 }
 
 static __always_inline bool wanted_comm(void)
@@ -31,8 +35,9 @@ static __always_inline bool wanted_comm(void)
 	char comm[PT_COMM_SIZE] = {};
 
 	process_comm(comm);
-	for (__u32 i = 0; i < PT_COMM_SIZE; i++) {
-		if (comm[i] != config.comm[i])
+	LOOP for (__u32 i = 0; i < PT_COMM_SIZE; i++)
+	{
+		if (comm[i] != SETTING(comm[i]))
 			return false;
 		if (!comm[i])
 			break;
@@ -42,15 +47,15 @@ static __always_inline bool wanted_comm(void)
 
 static __always_inline bool wanted(__u32 tgid)
 {
-	if (tgid == config.self_tgid)
+	if (tgid == SETTING(self_tgid))
 		return false;
-	if (config.filter_pid && !bpf_map_lookup_elem(&pt_pids, &tgid))
+	if (SETTING(filter_pid) && !bpf_map_lookup_elem(&pt_pids, &tgid))
 		return false;
-	if (config.filter_uid && (__u32)bpf_get_current_uid_gid() != config.uid)
+	if (SETTING(filter_uid) && (__u32)bpf_get_current_uid_gid() != SETTING(uid))
 		return false;
-	if (config.filter_cgroup && bpf_current_task_under_cgroup(&pt_cgroups, 0) != 1)
+	if (SETTING(filter_cgroup) && bpf_current_task_under_cgroup(&pt_cgroups, 0) != 1)
 		return false;
-	return !config.filter_comm || wanted_comm();
+	return !SETTING(filter_comm) || wanted_comm();
 }
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef PLAINTAP_FOLLOW_H
 #define PLAINTAP_FOLLOW_H
 
+#if defined(PT_CORE) && !defined(PT_LESS52) /* signals came with 5.3 */
+
 #define NR_MMAP 9 /* x86-64 */
 
 struct file_id {
@@ -33,18 +35,16 @@ static __always_inline void hold_for(struct file *file, __u64 address)
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct pt_held *held;
 
-	if (!running) /* nobody would let it go */
+	if (!is_running()) /* nobody would let it go */
 		return;
 	id.inode = BPF_CORE_READ(inode, i_ino);
 	id.device = BPF_CORE_READ(inode, i_sb, s_dev);
 	id.generation = BPF_CORE_READ(inode, i_generation);
 	if (bpf_map_lookup_elem(&pt_looked, &id))
 		return;
-	held = bpf_ringbuf_reserve(&pt_ring, sizeof(*held), 0);
-	if (!held) {
-		count(PT_RING_FULL_RECORDS, 1);
+	held = begin_record(sizeof(*held));
+	if (!held)
 		return;
-	}
 	fill_header(&held->header, PT_HELD, sizeof(*held));
 	held->inode = id.inode;
 	held->device = id.device;
@@ -83,5 +83,7 @@ static __always_inline void follow_fork(struct task_struct *parent, struct task_
 	if (bpf_map_update_elem(&pt_pids, &child_tgid, &one, BPF_ANY))
 		count(PT_MAP_FULL, 1);
 }
+
+#endif
 
 #endif

@@ -31,6 +31,8 @@ typedef _Bool bool;
 #define SOCK_STREAM 1
 #define TCP_ESTABLISHED 1
 #define TCP_CLOSE_WAIT 8
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
 #define PROT_EXEC 4
 #define SIGSTOP 19
 #define ENOMEM 12
@@ -46,9 +48,12 @@ enum {
 	BPF_RB_AVAIL_DATA = 0,
 };
 
+#define BPF_F_CURRENT_CPU 0xffffffffULL
+
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
 	BPF_MAP_TYPE_LRU_HASH = 9,
@@ -65,7 +70,9 @@ struct bpf_raw_tracepoint_args {
 	__u64 args[0];
 };
 
+#ifdef PT_CORE
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+#endif
 
 typedef struct {
 	int counter;
@@ -80,6 +87,7 @@ struct super_block {
 };
 
 struct inode {
+	__u16 i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	__u32 i_generation;
@@ -87,6 +95,7 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+	void *private_data;
 };
 
 struct fdtable {
@@ -111,6 +120,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct files_struct *files;
+	void *stack;
 	char comm[16];
 };
 
@@ -150,11 +160,41 @@ struct sock_common {
 	atomic64_t skc_cookie;
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1];
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
+	struct pid *sk_peer_pid;
 };
 
+struct socket {
+	struct sock *sk;
+};
+
+struct sockaddr_un {
+	__u16 sun_family;
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
+};
+
+#ifdef PT_CORE
 #pragma clang attribute pop
+#endif
 
 #endif

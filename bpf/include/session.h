@@ -14,11 +14,18 @@ struct session {
 	__u64 offset[2];
 	__u64 mm; /* another one: the process executed another program, or the pid was reused */
 	__u32 uid;
-	__u32 pad;
+	__u8 secrets; /* SECRETS_ */
+	__u8 tries;
+	__u8 pad[2];
 	char comm[PT_COMM_SIZE];
 	struct socket_id socket_id;
 	struct pt_socket socket;
 };
+
+#define SECRETS_SENT 1
+#define SECRETS_NONE 2	 /* there are none to be had */
+#define SECRETS_HELLO 4	 /* the client random was seen in a ClientHello */
+#define SECRETS_LOGGED 8 /* the library's own lines were sent */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -37,9 +44,13 @@ struct {
 
 static __always_inline __u64 current_mm(void)
 {
+#ifdef PT_CORE
 	struct task_struct *task = (void *)bpf_get_current_task();
 
 	return (__u64)BPF_CORE_READ(task, mm);
+#else
+	return 0;
+#endif
 }
 
 static __always_inline __u64 new_session_id(void)
@@ -47,19 +58,21 @@ static __always_inline __u64 new_session_id(void)
 	return bpf_ktime_get_ns() << 8 | (bpf_get_smp_processor_id() & 0xff);
 }
 
-static __always_inline void send_session_end(const struct session *session)
+static __always_inline void send_session_end(void *context, const struct session *session)
 {
-	struct pt_session_end *end = bpf_ringbuf_reserve(&pt_ring, sizeof(*end), 0);
+	struct pt_session_end *end;
 
-	if (!end) {
-		count(PT_RING_FULL_RECORDS, 1);
+	if (SETTING(secrets) &&
+	    !(session->secrets & (SECRETS_SENT | SECRETS_NONE | SECRETS_LOGGED)))
+		count(PT_WITHOUT_SECRETS, 1);
+	end = begin_record(sizeof(*end));
+	if (!end)
 		return;
-	}
 	fill_header(&end->header, PT_SESSION_END, sizeof(*end));
 	end->session = session->id;
 	end->total[PT_READ] = session->offset[PT_READ];
 	end->total[PT_WRITE] = session->offset[PT_WRITE];
-	bpf_ringbuf_submit(end, submit_flags(sizeof(*end)));
+	send_record(context, end, sizeof(*end));
 }
 
 static __always_inline struct session *new_session(const struct session_key *key, __u64 mm)
@@ -80,7 +93,14 @@ static __always_inline struct session *new_session(const struct session_key *key
 	return bpf_map_lookup_elem(&pt_sessions, key);
 }
 
-static __always_inline struct session *find_session(const struct session_key *key)
+static __always_inline struct session *known_session(__u64 ssl)
+{
+	struct session_key key = {.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
+
+	return bpf_map_lookup_elem(&pt_sessions, &key);
+}
+
+static __always_inline struct session *find_session(void *context, const struct session_key *key)
 {
 	struct session *session = bpf_map_lookup_elem(&pt_sessions, key);
 	__u64 mm = current_mm();
@@ -88,23 +108,74 @@ static __always_inline struct session *find_session(const struct session_key *ke
 	if (session && session->mm == mm)
 		return session;
 	if (session) {
-		send_session_end(session);
+		send_session_end(context, session);
 		bpf_map_delete_elem(&pt_sessions, key);
 	}
 	return new_session(key, mm);
 }
 
+#ifdef PT_CORE
+static __always_inline void send_unix_socket(void *context, const struct session *session)
+{
+	struct unix_sock *sk = (struct unix_sock *)session->socket_id.sock;
+	struct pt_unix_socket *record;
+	struct unix_address *address;
+	struct unix_sock *other;
+	struct pid *peer;
+	int length;
+
+	if (session->socket.family != AF_UNIX || !bpf_core_type_exists(struct unix_sock))
+		return;
+	record = begin_record(sizeof(*record));
+	if (!record)
+		return;
+	__builtin_memset(record, 0, sizeof(*record));
+	fill_header(&record->header, PT_UNIX_SOCKET, sizeof(*record));
+	record->session = session->id;
+	peer = BPF_CORE_READ((struct sock *)sk, sk_peer_pid);
+	record->peer_pid = peer ? BPF_CORE_READ(peer, numbers[0].nr) : 0;
+	address = BPF_CORE_READ(sk, addr);
+	other = (struct unix_sock *)BPF_CORE_READ(sk, peer);
+	if (!address && other) /* the one that connected has none; the one it connected to has */
+		address = BPF_CORE_READ(other, addr);
+	length = address ? BPF_CORE_READ(address, len) - (int)sizeof(__u16) : 0;
+	if (length > 0 && length <= PT_PATH_SIZE) {
+		record->length = length;
+		bpf_probe_read_kernel(record->path, sizeof(record->path),
+				      &address->name[0].sun_path);
+	}
+	send_record(context, record, sizeof(*record));
+}
+#endif
+
 /* A library that reuses the SSL for another connection starts a new session of ours. */
-static __always_inline void set_socket(struct session *session, const struct used_socket *used)
+static __always_inline void set_socket(void *context, struct session *session,
+				       const struct used_socket *used)
 {
 	if (session->socket_id.sock) {
-		send_session_end(session);
+		send_session_end(context, session);
 		session->id = new_session_id();
 		session->offset[PT_READ] = 0;
 		session->offset[PT_WRITE] = 0;
+		session->secrets = 0;
+		session->tries = 0;
 	}
 	session->socket_id = used->id;
 	session->socket = used->socket;
+#ifdef PT_CORE
+	send_unix_socket(context, session);
+#endif
+}
+
+static __always_inline void end_session(void *context, __u64 ssl)
+{
+	struct session_key key = {.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
+	struct session *session = bpf_map_lookup_elem(&pt_sessions, &key);
+
+	if (!session)
+		return;
+	send_session_end(context, session);
+	bpf_map_delete_elem(&pt_sessions, &key);
 }
 
 #endif

@@ -11,6 +11,13 @@ struct socket_id {
 	__u16 local_port;
 };
 
+/* A socket some call in progress used. */
+struct used_socket {
+	struct socket_id id;
+	struct pt_socket socket;
+};
+
+#ifdef PT_CORE
 static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk)
 {
 	id->sock = (__u64)sk;
@@ -21,12 +28,6 @@ static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk
 	id->remote_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
 	id->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
-
-/* A socket some call in progress used. */
-struct used_socket {
-	struct socket_id id;
-	struct pt_socket socket;
-};
 
 /* A socket that was closed or reset has given its port back, but it is still the same one. */
 static __always_inline bool same_socket(const struct socket_id *now, const struct socket_id *known)
@@ -46,19 +47,22 @@ static __always_inline bool is_open(const struct socket_id *known)
 
 	if (!sk)
 		return false;
-	read_socket_id(&now, sk);
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	return now.local_port && same_socket(&now, known) &&
-	       (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT);
+	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT)
+		return false;
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
+		return true;
+	read_socket_id(&now, sk);
+	return now.local_port && same_socket(&now, known);
 }
 
-static __always_inline void read_socket(struct pt_socket *out, struct sock *sk)
+static __always_inline void read_socket(struct pt_socket *out, struct sock *sk, __u8 source)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
 	__builtin_memset(out, 0, sizeof(*out));
 	out->family = family;
-	out->source = PT_SOCKET_NESTED_CALL;
+	out->source = source;
 	out->fd = -1;
 	out->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	out->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
@@ -74,5 +78,6 @@ static __always_inline void read_socket(struct pt_socket *out, struct sock *sk)
 	out->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	out->remote_port = __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
 }
+#endif
 
 #endif

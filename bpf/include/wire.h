@@ -11,12 +11,21 @@
 
 #define PT_COMM_SIZE 16
 #define PT_CHUNK_MAX 16384
+#define PT_RANDOM_SIZE 32
+#define PT_MASTER_SIZE 48
+#define PT_SECRET_MAX 64
+#define PT_LABEL_SIZE 48
+#define PT_SECRETS_BLOCK 1024
+#define PT_PATH_SIZE 108
 
 enum pt_kind {
 	PT_DATA = 1,	     /* plaintext of one direction of one TLS session */
 	PT_SESSION_END = 2,  /* the library freed the session, or its socket changed */
 	PT_PROCESS_EXIT = 3, /* a process that had sessions is gone */
 	PT_HELD = 4,	     /* a followed process mapped a file not seen before and was stopped */
+	PT_SECRETS = 5,	     /* what the library keeps of one handshake */
+	PT_SECRET = 6,	     /* one line of a key log, as the library would write it */
+	PT_UNIX_SOCKET = 7,  /* the path of a session's socket */
 	PT_META = 128,	     /* written by user space into recordings: one JSON object */
 };
 
@@ -28,6 +37,10 @@ enum pt_direction {
 enum pt_socket_source {
 	PT_SOCKET_UNKNOWN = 0,
 	PT_SOCKET_NESTED_CALL = 1, /* the socket this thread used inside the TLS call */
+	PT_SOCKET_DESCRIPTOR = 2,  /* the descriptor the library keeps for the session */
+	PT_SOCKET_HELLO = 3,	   /* carried the ClientHello with the session's client random */
+	PT_SOCKET_RECORD = 4,	   /* carried a TLS record that the session made or took */
+	PT_SOCKET_CONNECT = 5,	   /* what connect or accept said; this end is unknown */
 };
 
 /* Every record starts with this. */
@@ -85,6 +98,53 @@ struct pt_held {
 	__u64 address; /* of the mapping, 0 for the executable itself */
 	__u32 device;  /* kernel encoding: major << 20 | minor */
 	__u32 generation;
+};
+
+enum pt_secret_flags {
+	PT_HELLO_MATCHED = 1,  /* the client random was in a ClientHello of this process */
+	PT_HANDSHAKE_SEEN = 2, /* read as the handshake ended, not later */
+};
+
+/* Who a secret belongs to. */
+struct pt_owner {
+	__u64 session;
+	__u64 ssl;
+	__u32 uid;
+	__u16 library;
+	__u8 flags; /* enum pt_secret_flags */
+	__u8 pad;
+	char comm[PT_COMM_SIZE];
+	struct pt_socket socket;
+	__u8 client_random[PT_RANDOM_SIZE];
+};
+
+struct pt_secrets {
+	struct pt_header header;
+	struct pt_owner owner;
+	__u32 cipher;  /* 0x0300xxxx, xxxx being the suite's number on the wire; 0 unknown */
+	__u16 version; /* as on the wire, 0x0303 for TLS 1.2 */
+	__u16 length;  /* of what follows the master key */
+	__u8 master_key[PT_MASTER_SIZE]; /* TLS 1.2 and earlier */
+	__u8 block[PT_SECRETS_BLOCK]; /* from the first to the last TLS 1.3 secret, as they lie */
+};
+
+struct pt_secret {
+	struct pt_header header;
+	struct pt_owner owner;
+	__u16 length;
+	__u8 pad[6];
+	char label[PT_LABEL_SIZE];
+	__u8 secret[PT_SECRET_MAX];
+};
+
+struct pt_unix_socket {
+	struct pt_header header;
+	__u64 session;
+	__u32 peer_pid;
+	__u16 length; /* of the path; an abstract one begins with NUL */
+	__u8 pad[2];
+	char path[PT_PATH_SIZE];
+	__u8 pad2[4];
 };
 
 #endif

@@ -28,6 +28,12 @@ class Object:
     def program_fd(self, name: str) -> int: ...
     def close(self) -> None: ...
 
+def empty_program(attach_type: int) -> int:
+    """A loaded kprobe program that does nothing, for finding out what can be linked; to be closed."""
+
+def has_program_type(program_type: int) -> bool:
+    """`enum bpf_prog_type`: whether the kernel takes programs of the type; loads a tiny one."""
+
 def link_uprobe_multi(
     program_fd: int,
     path: str,
@@ -42,7 +48,13 @@ def link_uprobe_multi(
 def link_uprobe_perf(program_fd: int, path: str, offset: int, cookie: int, *, returns: bool = False) -> tuple[int, int]:
     """A perf event and its BPF link, both to be closed; kernels >= 5.15 for the cookie."""
 
+def link_kprobe(program_fd: int, function: str, *, returns: bool = False) -> tuple[int, int]:
+    """A perf event and its BPF link at a kernel function, both to be closed; EOPNOTSUPP without kprobes."""
+
 def link_raw_tracepoint(program_fd: int, name: str) -> int: ...
+def link_tracing(program_fd: int) -> int:
+    """Links an fentry or fexit program to the function its section names."""
+
 def map_update(fd: int, key: bytes, value: bytes) -> None: ...
 def map_delete(fd: int, key: bytes) -> bool:
     """False when there was no such key."""

@@ -21,6 +21,10 @@ from plaintap.options import Group, Model, Option, flag, options
 COMM_MAX_BYTES = 15
 MAPSIZE_MAX_KB = 1 << 20
 RING_MAX_BYTES = 1 << 31
+KEYLOG_FILE = "plaintap_key.log"
+TLS_KEYLOG_FILE = "plaintap_openssl_key.log"
+"""Where keys go when nobody says: from everything, and from the module `tls` alone. The names are those of eCapture."""
+STANDARD_OUTPUT = "-"
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
@@ -52,9 +56,9 @@ def _comm(value: object) -> object:
 
 
 def _model(value: object) -> object:
-    if value in ("keylog", "key", "pcap", "pcapng"):
-        raise ValueError(f"{value} is not available in this version, only text is")
-    return value
+    if value in ("pcap", "pcapng"):
+        raise ValueError(f"{value} is not available in this version, only text and keylog are")
+    return "keylog" if value == "key" else value
 
 
 _Pid = Annotated[int, Meta(ge=1, le=1 << 22)]
@@ -121,16 +125,32 @@ class CommonConfig(Model, frozen=True, kw_only=True):
         ),
     ] = None
     model: Annotated[
-        tuple[Literal["text"], ...],
+        tuple[Literal["text", "keylog"], ...],
         flag(
             "-m",
             "--model",
-            help="what to make of the capture",
+            help="what to make of the capture: keylog (or key) writes the keys; both: text,keylog",
             group=Group.SHOW,
-            hint="-m text shows the traffic, and so does leaving -m out",
+            hint="-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys",
             parse=_model,
+            replay=True,
         ),
     ] = ("text",)
+    keylogfile: Annotated[
+        _Text | None,
+        flag(
+            "-k",
+            "--keylogfile",
+            "--keylog-file",
+            help="where -m keylog appends the keys; - is standard output",
+            group=Group.SHOW,
+            metavar="FILE",
+            expects="a file name, or - for standard output",
+            hint="for example -m keylog -k keys.log",
+            default_text=f"{KEYLOG_FILE}; of `tls` {TLS_KEYLOG_FILE}",
+            replay=True,
+        ),
+    ] = None
     format: Annotated[
         Literal["text", "ecapture", "none"],
         flag(
@@ -257,6 +277,21 @@ class CommonConfig(Model, frozen=True, kw_only=True):
         False
     )
 
+    @property
+    def wants_text(self) -> bool:
+        """Plaintext is wanted."""
+        return "text" in self.model
+
+    @property
+    def wants_keylog(self) -> bool:
+        """Keys are wanted."""
+        return "keylog" in self.model
+
+    @property
+    def keylog_path(self) -> str:
+        """Where they go; `-` is standard output."""
+        return self.keylogfile or KEYLOG_FILE
+
 
 class ModuleConfig(Model, frozen=True, kw_only=True):
     """The base of the models of capture modules."""
@@ -277,6 +312,19 @@ class TlsConfig(ModuleConfig, frozen=True, kw_only=True):
             expects="a path",
             hint="without --libssl every library in use is captured",
             default_text="every one in use",
+        ),
+    ] = None
+    ssl_version: Annotated[
+        _Text | None,
+        flag(
+            "--ssl_version",
+            "--ssl-version",
+            help="take the library for this version, whatever it says of itself",
+            group=Group.WHAT,
+            metavar="VERSION",
+            expects="a version such as 3.0.13",
+            hint="without --ssl_version it is read from the library",
+            default_text="as the library says",
         ),
     ] = None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import socket as _socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, TypeAlias
@@ -28,7 +29,21 @@ class Kind(IntEnum):
     SESSION_END = 2
     PROCESS_EXIT = 3
     HELD = 4
+    SECRETS = 5
+    SECRET = 6
+    UNIX_SOCKET = 7
     META = 128
+
+
+class SocketSource(IntEnum):
+    """`enum pt_socket_source`: how the socket of a session is known."""
+
+    UNKNOWN = 0
+    NESTED_CALL = 1
+    DESCRIPTOR = 2
+    HELLO = 3
+    RECORD = 4
+    CONNECT = 5
 
 
 class Direction(IntEnum):
@@ -46,7 +61,14 @@ SOCKET = struct.Struct("<Q16s16sHHHBxIi")
 DATA = struct.Struct("<BBHIQII QQQIIHB5x16s")
 SESSION_END = struct.Struct("<BBHIQII QQQ")
 HELD = struct.Struct("<BBHIQII QQII")
+OWNER = struct.Struct("<QQIHBx16s")
+RANDOM_SIZE = 32
+SECRETS = struct.Struct("<IHH48s")
+SECRETS_BLOCK_SIZE = 1024
+SECRET = struct.Struct("<H6x48s64s")
+UNIX_SOCKET = struct.Struct("<BBHIQII QIH2x108s4x")
 DATA_SIZE = DATA.size + SOCKET.size
+_HELLO_MATCHED, _HANDSHAKE_SEEN = 1, 2
 
 Record: TypeAlias = tuple[int, int, int, int, bytes, int]
 """What `_native` yields: `(session, direction, offset, ts_ns, data, tid)`.
@@ -69,6 +91,10 @@ class Socket:
     netns: int
     fd: int
     source: int
+    path: str = ""
+    """Of a Unix socket that has one; an abstract one begins with `@`."""
+    peer_pid: int = 0
+    """Of a Unix socket: who connected, listened or made the pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +140,59 @@ class ProcessHeld:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class SecretOwner:
+    """Which handshake a secret is of."""
+
+    session: int
+    ts_ns: int
+    pid: int
+    tid: int
+    uid: int
+    comm: str
+    ssl: int
+    library: int
+    socket: Socket | None
+    client_random: bytes
+    hello_matched: bool
+    """A ClientHello with this client random was seen at a socket of the process: it was read from the right place."""
+    handshake_seen: bool
+    """Read as the handshake ended; otherwise later, of a connection that may be older than the capture."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsSeen:
+    """What a library keeps of a finished handshake, as it lies in its structs."""
+
+    owner: SecretOwner
+    version: int
+    """As on the wire: 0x0303 for TLS 1.2."""
+    cipher: int
+    """The suite's number on the wire, 0 when unknown."""
+    master_key: bytes
+    """48 bytes, TLS 1.2 and earlier."""
+    block: bytes
+    """From the first to the last TLS 1.3 secret; the library's layout says where each is. Empty before TLS 1.3."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretLogged:
+    """A library's own line of a key log."""
+
+    owner: SecretOwner
+    label: str
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocketSeen:
+    """The path of the socket of a session, and who is at its other end."""
+
+    session: int
+    path: str
+    peer_pid: int
+
+
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What user space knew while recording; unset where a record tells something else."""
 
@@ -123,11 +202,16 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     library: Annotated[int, msgspec.Meta(ge=1, le=0xFFFF)] | None = None
     name: str = ""
     path: str = ""
+    layout: dict[str, Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]] | None = None
+    """Of the library's TLS 1.3 secrets: where each is in the block of a SECRETS record, in bytes, by name
+    (`handshake_secret`, ...: those of targets/layouts/model.py)."""
     counters: dict[str, Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]] | None = None
 
 
 _META = msgspec.json.Decoder(Meta)
-Fact: TypeAlias = SessionSeen | SessionEnded | ProcessExited | ProcessHeld | Meta
+Fact: TypeAlias = (
+    SessionSeen | SessionEnded | ProcessExited | ProcessHeld | SecretsSeen | SecretLogged | UnixSocketSeen | Meta
+)
 
 
 def _address(family: int, raw: bytes) -> str:
@@ -147,7 +231,7 @@ def decode_socket(raw: bytes, offset: int = 0) -> Socket | None:
     return Socket(
         cookie,
         family,
-        _address(family, local),
+        _address(family, local) if source != SocketSource.CONNECT else "",
         lport,
         _address(family, remote),
         rport,
@@ -162,28 +246,85 @@ def decode_text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
+_OWNER_SIZE = OWNER.size + SOCKET.size + RANDOM_SIZE
+
+
+def _owner(raw: bytes) -> SecretOwner:
+    _, _, _, _, ts_ns, pid, tid = HEADER.unpack_from(raw)
+    session, ssl, uid, library, flags, comm = OWNER.unpack_from(raw, HEADER.size)
+    at = HEADER.size + OWNER.size
+    socket = decode_socket(raw, at)
+    random = raw[at + SOCKET.size : at + SOCKET.size + RANDOM_SIZE]
+    seen = bool(flags & _HELLO_MATCHED), bool(flags & _HANDSHAKE_SEEN)
+    return SecretOwner(session, ts_ns, pid, tid, uid, decode_text(comm), ssl, library, socket, random, *seen)
+
+
+def _secrets(raw: bytes) -> SecretsSeen:
+    at = HEADER.size + _OWNER_SIZE
+    cipher, version, length, master_key = SECRETS.unpack_from(raw, at)
+    block = raw[at + SECRETS.size :][:length]
+    return SecretsSeen(_owner(raw), version, cipher & 0xFFFF, master_key, block)
+
+
+def _unix_path(raw: bytes) -> str:
+    abstract = raw[:1] == b"\0"
+    name = raw[1:] if abstract else raw.split(b"\0", 1)[0]
+    return ("@" if abstract else "") + name.decode("utf-8", "replace")
+
+
+def _session_seen(raw: bytes) -> SessionSeen:
+    _, _, _, _, ts_ns, pid, tid, session, _, ssl, _, uid, library, _, comm = DATA.unpack_from(raw)
+    return SessionSeen(session, ts_ns, pid, tid, uid, decode_text(comm), ssl, library, decode_socket(raw, DATA.size))
+
+
+def _session_ended(raw: bytes) -> SessionEnded:
+    _, _, _, _, ts_ns, _, _, session, read_bytes, written_bytes = SESSION_END.unpack_from(raw)
+    return SessionEnded(session, ts_ns, read_bytes, written_bytes)
+
+
+def _process_exited(raw: bytes) -> ProcessExited:
+    _, _, _, _, ts_ns, pid, _ = HEADER.unpack_from(raw)
+    return ProcessExited(pid, ts_ns)
+
+
+def _held(raw: bytes) -> ProcessHeld:
+    _, _, _, _, _, pid, _, inode, _, device, generation = HELD.unpack_from(raw)
+    return ProcessHeld(pid, (device >> 20, device & 0xFFFFF), inode, generation)
+
+
+def _logged(raw: bytes) -> SecretLogged:
+    length, label, secret = SECRET.unpack_from(raw, HEADER.size + _OWNER_SIZE)
+    return SecretLogged(_owner(raw), decode_text(label), secret[:length])
+
+
+def _unix_socket(raw: bytes) -> UnixSocketSeen:
+    _, _, _, _, _, _, _, session, peer_pid, length, path = UNIX_SOCKET.unpack_from(raw)
+    return UnixSocketSeen(session, _unix_path(path[:length]), peer_pid)
+
+
+def _meta(raw: bytes) -> Meta:
+    return _META.decode(raw[HEADER.size :])
+
+
+_DECODERS: dict[int, Callable[[bytes], Fact]] = {
+    Kind.DATA: _session_seen,
+    Kind.SESSION_END: _session_ended,
+    Kind.PROCESS_EXIT: _process_exited,
+    Kind.HELD: _held,
+    Kind.SECRETS: _secrets,
+    Kind.SECRET: _logged,
+    Kind.UNIX_SOCKET: _unix_socket,
+    Kind.META: _meta,
+}
+
+
 def decode_fact(kind: int, raw: bytes) -> Fact | None:
     """The fact in a raw record; None for kinds this version does not know.
 
     Raises struct.error when the record is shorter than its kind, ValueError when its JSON is not a META's.
     """
-    if kind == Kind.DATA:
-        _, _, _, _, ts_ns, pid, tid, session, _, ssl, _, uid, library, _, comm = DATA.unpack_from(raw)
-        return SessionSeen(
-            session, ts_ns, pid, tid, uid, decode_text(comm), ssl, library, decode_socket(raw, DATA.size)
-        )
-    if kind == Kind.SESSION_END:
-        _, _, _, _, ts_ns, _, _, session, read_bytes, written_bytes = SESSION_END.unpack_from(raw)
-        return SessionEnded(session, ts_ns, read_bytes, written_bytes)
-    if kind == Kind.PROCESS_EXIT:
-        _, _, _, _, ts_ns, pid, _ = HEADER.unpack_from(raw)
-        return ProcessExited(pid, ts_ns)
-    if kind == Kind.HELD:
-        _, _, _, _, _, pid, _, inode, _, device, generation = HELD.unpack_from(raw)
-        return ProcessHeld(pid, (device >> 20, device & 0xFFFFF), inode, generation)
-    if kind == Kind.META:
-        return _META.decode(raw[HEADER.size :])
-    return None
+    decoder = _DECODERS.get(kind)
+    return decoder(raw) if decoder else None
 
 
 def encode_meta(meta: Meta, ts_ns: int) -> bytes:

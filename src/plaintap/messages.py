@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from plaintap.events import Socket
+from plaintap.events import SecretOwner, Socket
 
 
 @dataclass(slots=True)
@@ -124,7 +124,25 @@ class ConnectionEnded:
     lost_bytes: int
 
 
-Message: TypeAlias = Exchange | Raw | RecordSeen | Lost | ConnectionEnded
+@dataclass(slots=True)
+class Secrets:
+    """Lines of a key log (NSS format), all of one handshake: never shown by a form of messages, only their number."""
+
+    owner: SecretOwner
+    library: str
+    version: int
+    """TLS version as on the wire, 0 when unknown."""
+    cipher: int
+    """The suite's number on the wire, 0 when unknown."""
+    lines: tuple[tuple[str, bytes], ...]
+    """Label and secret; the client random is the owner's."""
+    missing: tuple[str, ...] = ()
+    """Labels that this handshake has and the library does not keep any more."""
+    gathered: int = 0
+    """Lines there are of this handshake with these; 0 while more are to come, as when a library logs one by one."""
+
+
+Message: TypeAlias = Exchange | Raw | RecordSeen | Lost | ConnectionEnded | Secrets
 
 
 @dataclass(slots=True)
@@ -142,6 +160,8 @@ class Totals:
     """Loss counters that are not zero, by name, such as `ring_full_records`."""
     unattributed: int = 0
     """Sessions whose socket stayed unknown."""
+    secret_sets: int | None = None
+    """Handshakes of which keys were had; None where no keys were asked for."""
 
     @property
     def lost_anything(self) -> bool:

@@ -190,7 +190,8 @@ def parse(option: Option, setting: Setting) -> object:
         items = _items(setting.value)
         if option.default and not items:
             raise UsageError(f"{setting.label}: expected {option.expects}, got nothing", hint=option.hint)
-        return tuple(one(item) for item in items)
+        # Two spellings may mean the same.
+        return tuple(dict.fromkeys(map(one, items)))
     return one(setting.value)
 
 

@@ -52,9 +52,44 @@ class Speaker:
         return events.SESSION_END.pack(*head, self.session, *self.offsets)
 
 
-def recording(*records: bytes, clock_offset_ns: int = 0) -> bytes:
-    """A whole recording: magic, what is told first, the records."""
+@dataclass
+class Handshake:
+    """Secrets of one TLS session, from the same process as `Speaker`'s."""
+
+    client_random: bytes = bytes(range(32))
+    session: int = 5
+    pid: int = 77
+    comm: bytes = b"curl"
+    socket: bytes = NO_SOCKET
+    library: int = 1
+    ts_ns: int = 1_000_000_000
+    flags: int = 3
+
+    def _owner(self) -> bytes:
+        fields = (self.session, 0xABC0, 1000, self.library, self.flags, self.comm)
+        return events.OWNER.pack(*fields) + self.socket + self.client_random
+
+    def _header(self, kind: Kind, body: bytes) -> bytes:
+        size = events.HEADER.size + len(body)
+        return events.HEADER.pack(events.WIRE_VERSION, kind, 0, size, self.ts_ns, self.pid, self.pid)
+
+    def secrets(
+        self, *, version: int = 0x0304, cipher: int = 0x1301, master_key: bytes = b"", block: bytes = b""
+    ) -> bytes:
+        """A SECRETS record."""
+        head = events.SECRETS.pack(0x03000000 | cipher if cipher else 0, version, len(block), master_key)
+        body = self._owner() + head + block.ljust(events.SECRETS_BLOCK_SIZE, b"\0")
+        return self._header(Kind.SECRETS, body) + body
+
+    def logged(self, label: str, secret: bytes) -> bytes:
+        """A SECRET record."""
+        body = self._owner() + events.SECRET.pack(len(secret), label.encode(), secret)
+        return self._header(Kind.SECRET, body) + body
+
+
+def recording(*records: bytes, clock_offset_ns: int = 0, layout: dict[str, int] | None = None) -> bytes:
+    """A whole recording: magic, what is told first, the records. `layout` is that of the library's secrets."""
     told = encode_meta(Meta(clock_offset_ns=clock_offset_ns), 1)
-    library = encode_meta(Meta(library=1, name="libssl 3.0.22"), 1)
+    library = encode_meta(Meta(library=1, name="libssl 3.0.22", layout=layout), 1)
     end = encode_meta(Meta(counters={}), 1)
     return b"".join((MAGIC, told, library, *records, end))

@@ -44,6 +44,7 @@ def test_defaults() -> None:
         comm=None,
         cgroup_path=None,
         model=("text",),
+        keylogfile=None,
         format="text",
         verbose=0,
         hex=False,
@@ -59,7 +60,8 @@ def test_defaults() -> None:
         config=None,
         debug=False,
     )
-    assert CaptureConfig() == CaptureConfig(common=CommonConfig(), modules={"tls": TlsConfig(libssl=None)})
+    tls = TlsConfig(libssl=None, ssl_version=None)
+    assert CaptureConfig() == CaptureConfig(common=CommonConfig(), modules={"tls": tls})
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,12 @@ def test_defaults() -> None:
         ("comm", "\udcff" * 15, "\udcff" * 15),
         ("cgroup_path", "/sys/fs/cgroup/user.slice", "/sys/fs/cgroup/user.slice"),
         ("model", "text", ("text",)),
+        ("model", "keylog", ("keylog",)),
+        ("model", "key", ("keylog",)),
+        ("model", "text,keylog", ("text", "keylog")),
+        ("model", ["key", "keylog", "text"], ("keylog", "text")),
+        ("keylogfile", "keys.log", "keys.log"),
+        ("keylogfile", "-", "-"),
         ("format", "ecapture", "ecapture"),
         ("format", "none", "none"),
         ("verbose", 2, 2),
@@ -106,6 +114,7 @@ def test_defaults() -> None:
         ("all.modules", "tls", ("tls",)),
         ("all.modules", ["tls", "tls"], ("tls",)),
         ("tls.libssl", "/opt/libssl.so.3", "/opt/libssl.so.3"),
+        ("tls.ssl_version", "3.0.13", "3.0.13"),
         ("replay.realtime", True, True),
     ],
 )
@@ -139,10 +148,11 @@ def test_accepted(path: str, value: object, expected: object) -> None:
             "the kernel keeps 15 bytes of a name, " + repr("n\udcff" * 8) + " would be 'nnnnnnnn'",
         ),
         ("cgroup_path", "", "expected a path below /sys/fs/cgroup, got ''"),
-        ("model", "keylog", "keylog is not available in this version, only text is"),
-        ("model", "text,pcap", "pcap is not available in this version, only text is"),
-        ("model", "txt", "expected text, got 'txt'"),
-        ("model", [], "expected text, got nothing"),
+        ("model", "pcapng", "pcapng is not available in this version, only text and keylog are"),
+        ("model", "text,pcap", "pcap is not available in this version, only text and keylog are"),
+        ("model", "txt", "expected text or keylog, got 'txt'"),
+        ("model", [], "expected text or keylog, got nothing"),
+        ("keylogfile", "", "expected a file name, or - for standard output, got ''"),
         ("format", "json", "expected text, ecapture or none, got 'json'"),
         ("verbose", -1, "expected a whole number from 0, got -1"),
         ("hex", "yes", "expected true or false, got 'yes'"),
@@ -161,6 +171,7 @@ def test_accepted(path: str, value: object, expected: object) -> None:
         ("all.modules", "gotls", "expected tls, got 'gotls'"),
         ("all.modules", "", "expected tls, got ''"),
         ("tls.libssl", "", "expected a path, got ''"),
+        ("tls.ssl_version", 3.0, "expected a version such as 3.0.13, got 3.0"),
         ("replay.realtime", "slow", "expected true or false, got 'slow'"),
     ],
 )
@@ -176,7 +187,8 @@ def test_refused(path: str, value: object, message: str) -> None:
     [
         ("pid", "0", "without --pid every process is captured"),
         ("uid", "x y", "`getent passwd` lists the users of this host"),
-        ("model", "keylog", "-m text shows the traffic, and so does leaving -m out"),
+        ("model", "pcap", "-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys"),
+        ("keylogfile", "", "for example -m keylog -k keys.log"),
         ("mapsize", "0", "without --mapsize: 8192"),
         ("body_limit", "x", "without --body-limit: 65536"),
         ("duration", "0", "without --duration: until interrupted"),
@@ -194,6 +206,19 @@ def test_every_option_has_a_refused_or_accepted_value_above() -> None:
     (accepted,) = [mark for mark in test_accepted.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
     tried = {row[0] for row in accepted.args[1]}
     assert {candidate.path for candidate in all_options()} - tried == {"config", "sample"}
+
+
+@pytest.mark.parametrize(
+    ("model", "wants"), [("text", (True, False)), ("keylog", (False, True)), ("key,text", (True, True))]
+)
+def test_what_is_wanted(model: str, wants: tuple[bool, bool]) -> None:
+    common = load(CommonConfig, {"model": Setting(model, "-m")})
+    assert (common.wants_text, common.wants_keylog) == wants
+
+
+def test_keys_go_somewhere() -> None:
+    assert CommonConfig().keylog_path == "plaintap_key.log"
+    assert CommonConfig(keylogfile="-").keylog_path == "-"
 
 
 def test_the_first_layer_that_has_it_wins() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).parents[2] / "src"
 
 VOCABULARY = {"errors", "events", "messages", "parsing", "config", "options"}
-STAGES = {"runtime", "targets", "modules", "streams", "protocols", "outputs"}
+STAGES = {"runtime", "targets", "modules", "keys", "streams", "protocols", "outputs"}
 # The native edge: runtime drives it; its decoder turns a recording's bytes into records.
 NATIVE = "_native"
 ROOT = ""
@@ -110,6 +110,8 @@ def test_imports_follow_the_arrows() -> None:
     [
         ("streams/worker.py", "import plaintap.protocols.http1\n", "1: streams -> protocols"),
         ("streams/worker.py", "from plaintap.outputs import text\n", "1: streams -> outputs"),
+        ("keys/collector.py", "from plaintap.outputs import keylog\n", "1: keys -> outputs"),
+        ("outputs/keylog.py", "from plaintap.keys import labels\n", "1: outputs -> keys"),
         ("streams/worker.py", "from plaintap import session\n", "1: streams -> session"),
         ("streams/worker.py", "from ..outputs import text\n", "1: streams -> outputs"),
         ("streams/worker.py", "from .. import outputs\n", "1: streams -> outputs"),

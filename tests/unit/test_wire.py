@@ -8,10 +8,11 @@ import socket
 import struct
 
 import pytest
+from record_bytes import Handshake
 from wire_header import Header
 
 from plaintap import events
-from plaintap.events import Direction, Kind
+from plaintap.events import Direction, Kind, SocketSource
 
 WIRE = Header("wire.h")
 CODES = {"B": 1, "H": 2, "I": 4, "i": 4, "Q": 8, "s": 1, "x": 1}
@@ -35,11 +36,10 @@ def c_offsets(name: str) -> list[tuple[int, int]]:
     """The same of a C struct, structs inside taken apart, padding left out."""
     found = []
     for field in WIRE.structs[name].fields.values():
-        if field.name == "pad":
+        if field.name in {"pad", "pad2"}:
             continue
-        if field.name in {"header", "socket"}:
-            inner = "pt_header" if field.name == "header" else "pt_socket"
-            found += [(field.offset + offset, size) for offset, size in c_offsets(inner)]
+        if field.name in {"header", "owner", "socket"}:
+            found += [(field.offset + offset, size) for offset, size in c_offsets(f"pt_{field.name}")]
         elif field.size == 1 and field.count > 1:
             found.append((field.offset, field.count))
         else:
@@ -53,6 +53,7 @@ def c_offsets(name: str) -> list[tuple[int, int]]:
         ("pt_header", events.HEADER),
         ("pt_socket", events.SOCKET),
         ("pt_session_end", events.SESSION_END),
+        ("pt_unix_socket", events.UNIX_SOCKET),
     ],
 )
 def test_every_field_is_where_the_kernel_puts_it(name: str, layout: struct.Struct) -> None:
@@ -72,10 +73,37 @@ def test_a_held_record() -> None:
     assert events.HELD.size == WIRE.structs["pt_held"].size
 
 
+OWNER_SIZE = events.OWNER.size + events.SOCKET.size + events.RANDOM_SIZE
+
+
+def test_an_owner_is_its_head_a_socket_and_a_client_random() -> None:
+    owner = WIRE.structs["pt_owner"]
+    assert python_offsets(events.OWNER) == [place for place in c_offsets("pt_owner") if place[0] < events.OWNER.size]
+    assert owner.fields["socket"].offset == events.OWNER.size
+    assert owner.fields["client_random"].offset == events.OWNER.size + events.SOCKET.size
+    assert owner.fields["client_random"].count == events.RANDOM_SIZE
+    assert owner.size == OWNER_SIZE
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "behind"),
+    [("pt_secrets", events.SECRETS, events.SECRETS_BLOCK_SIZE), ("pt_secret", events.SECRET, 0)],
+)
+def test_what_follows_an_owner(name: str, layout: struct.Struct, behind: int) -> None:
+    start = events.HEADER.size + OWNER_SIZE
+    own = [(offset - start, size) for offset, size in c_offsets(name) if offset >= start]
+    assert WIRE.structs[name].fields["owner"].offset == events.HEADER.size
+    assert python_offsets(layout) == [place for place in own if place[0] < layout.size]
+    assert own[len(python_offsets(layout)) :] == ([(layout.size, behind)] if behind else [])
+    assert WIRE.structs[name].size == start + layout.size + behind
+
+
 def test_constants() -> None:
     assert WIRE.constants["PT_WIRE_VERSION"] == events.WIRE_VERSION
     assert WIRE.constants["PT_CHUNK_MAX"] == events.CHUNK_MAX_BYTES
     assert WIRE.enum("pt_kind") == {f"PT_{kind.name}": kind.value for kind in Kind}
+    assert WIRE.enum("pt_socket_source") == {f"PT_SOCKET_{source.name}": source.value for source in SocketSource}
+    assert WIRE.enum("pt_secret_flags") == {"PT_HELLO_MATCHED": 1, "PT_HANDSHAKE_SEEN": 2}
     assert WIRE.enum("pt_direction") == {f"PT_{way.name}": way.value for way in Direction}
 
 
@@ -128,14 +156,72 @@ def test_ends_exits_and_holds() -> None:
     assert held == events.ProcessHeld(10, (254, 1), 123, 9)
 
 
+@pytest.mark.parametrize("flags", range(4))
+def test_secrets_and_whose_they_are(flags: int) -> None:
+    handshake = Handshake(flags=flags)
+    seen = events.decode_fact(Kind.SECRETS, handshake.secrets(block=b"b" * 900, cipher=0x1302))
+    assert isinstance(seen, events.SecretsSeen)
+    assert (seen.version, seen.cipher, seen.master_key, seen.block) == (0x0304, 0x1302, bytes(48), b"b" * 900)
+    owner = seen.owner
+    assert (owner.session, owner.ssl, owner.pid, owner.tid, owner.uid, owner.library) == (5, 0xABC0, 77, 77, 1000, 1)
+    assert (owner.comm, owner.socket, owner.client_random) == ("curl", None, handshake.client_random)
+    assert (owner.hello_matched, owner.handshake_seen) == (bool(flags & 1), bool(flags & 2))
+
+
+def test_a_block_is_as_long_as_it_says() -> None:
+    seen = events.decode_fact(Kind.SECRETS, Handshake().secrets(version=0x0303, master_key=b"m" * 48))
+    assert isinstance(seen, events.SecretsSeen)
+    assert (seen.version, seen.master_key, seen.block) == (0x0303, b"m" * 48, b"")
+
+
+def test_a_logged_secret() -> None:
+    handshake = Handshake()
+    seen = events.decode_fact(Kind.SECRET, handshake.logged("EXPORTER_SECRET", b"s" * 48))
+    assert isinstance(seen, events.SecretLogged)
+    assert (seen.label, seen.secret) == ("EXPORTER_SECRET", b"s" * 48)
+    assert seen.owner.client_random == handshake.client_random
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [(b"/run/api.sock", "/run/api.sock"), (b"\0abstract\0\xff", "@abstract\0\ufffd"), (b"", "")],
+)
+def test_a_unix_socket(path: bytes, text: str) -> None:
+    head = (1, Kind.UNIX_SOCKET, 0, events.UNIX_SOCKET.size, 99, 10, 11)
+    record = events.UNIX_SOCKET.pack(*head, 5, 4242, len(path), path + b"not of it")
+    assert events.decode_fact(Kind.UNIX_SOCKET, record) == events.UnixSocketSeen(5, text, 4242)
+
+
+@pytest.mark.parametrize("kind", [Kind.SECRETS, Kind.SECRET, Kind.UNIX_SOCKET])
+def test_a_secret_cut_short_is_refused(kind: Kind) -> None:
+    handshake = Handshake()
+    whole = {
+        Kind.SECRETS: handshake.secrets(block=b""),
+        Kind.SECRET: handshake.logged("EXPORTER_SECRET", b"s" * 32),
+        Kind.UNIX_SOCKET: bytes(events.UNIX_SOCKET.size),
+    }[kind]
+    at_least = len(whole) - (events.SECRETS_BLOCK_SIZE if kind == Kind.SECRETS else 0)
+    for size in range(0, at_least, 7):
+        with pytest.raises(struct.error):
+            events.decode_fact(kind, whole[:size])
+
+
 def test_meta_comes_back_as_it_went_in() -> None:
-    meta = events.Meta(library=1, name="libssl 3.0.22", counters={"too_deep": 3})
+    meta = events.Meta(library=1, name="libssl 3.0.22", layout={"exporter_secret": 576}, counters={"too_deep": 3})
     assert events.decode_fact(Kind.META, events.encode_meta(meta, 5)) == meta
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"[1]", b"[" * 100_000, b"\xff", b'{"clock_offset_ns":1e999}', b'{"counters":{"x":"abc"}}', b'{"library":0}'],
+    [
+        b"[1]",
+        b"[" * 100_000,
+        b"\xff",
+        b'{"clock_offset_ns":1e999}',
+        b'{"counters":{"x":"abc"}}',
+        b'{"library":0}',
+        b'{"layout":{"exporter_secret":-1}}',
+    ],
 )
 def test_meta_that_is_none_is_refused(body: bytes) -> None:
     record = events.HEADER.pack(1, Kind.META, 0, events.HEADER.size + len(body), 0, 0, 0) + body

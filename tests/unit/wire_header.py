@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 INCLUDE = Path(__file__).parents[2] / "bpf" / "include"
 SIZES = {"__u8": 1, "char": 1, "__u16": 2, "__u32": 4, "__s32": 4, "__u64": 8}
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_CONDITION = re.compile(r"#(ifdef|ifndef|if|elif|else|endif)\b *(\w*)")
 _FIELD = re.compile(r"(?:struct )?(\w+) (\w+)(?:\[(\w+)\])?;")
 
 
@@ -31,9 +33,10 @@ class Struct:
 class Header:
     """The structs of one header by name; natural alignment, which the compiler uses too."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, defined: frozenset[str] = frozenset({"PT_CORE"})) -> None:
+        """`defined` are the macros that choose a variant, bpf/include/compat.h."""
         text = "\n".join((INCLUDE / name).read_text() for name in names)
-        self.text = _COMMENT.sub("", text)
+        self.text = "\n".join(_chosen(_COMMENT.sub("", text), defined))
         self.constants = {name: int(value) for name, value in re.findall(r"#define (\w+) (\d+)\s", self.text)}
         self.structs: dict[str, Struct] = {}
         for name, body in re.findall(r"struct (\w+) \{(.*?)\n\};", self.text, re.DOTALL):
@@ -64,3 +67,21 @@ class Header:
             values[constant] = following
             following += 1
         return values
+
+
+def _chosen(text: str, defined: frozenset[str]) -> Iterator[str]:
+    """The lines that the preprocessor leaves; it knows names, no expressions."""
+    taken: list[bool] = []
+    for line in text.splitlines():
+        condition = _CONDITION.match(line)
+        if not condition:
+            if all(taken):
+                yield line
+        elif condition[1] == "else":
+            taken[-1] = not taken[-1]
+        elif condition[1] == "endif":
+            taken.pop()
+        else:
+            assert condition[1] in {"ifdef", "ifndef"}, f"not understood: {line}"
+            taken.append((condition[2] in defined) == (condition[1] == "ifdef"))
+    assert not taken

@@ -9,7 +9,7 @@ import click
 
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
-from plaintap.config import AllConfig, CaptureConfig, CommonConfig
+from plaintap.config import STANDARD_OUTPUT, AllConfig, CaptureConfig, CommonConfig
 from plaintap.errors import UsageError
 from plaintap.options import options
 
@@ -45,8 +45,24 @@ def refuse_what_cannot_work(config: CaptureConfig) -> None:
             raise UsageError(f"--sample does not go with {name}: the curl it starts would be left out", hint=hint)
 
 
+def refuse_wrong_keys(settings: Settings) -> None:
+    """UsageError for what does not go with a key log, or not without one."""
+    common = settings.common
+    label = settings.typed("keylogfile")
+    if label and not common.wants_keylog:
+        hint = f"to write keys: -m keylog {label} FILE"
+        raise UsageError(f"{label} names the file of -m keylog, which was not asked for", hint=hint)
+    if common.wants_keylog and common.wants_text and common.keylogfile == STANDARD_OUTPUT and common.format != "none":
+        hint = "-m keylog alone, or -k FILE"
+        raise UsageError("-k -: standard output is where the text goes, and keys between it are no key log", hint=hint)
+    if common.count and not common.wants_text:
+        hint = "--duration ends a capture after a time, a replay ends by itself"
+        raise UsageError("--count does not go with -m keylog alone, which makes no exchanges", hint=hint)
+
+
 def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] | None = None) -> int:
     """Runs the session; returns the exit code."""
+    refuse_wrong_keys(settings)
     refuse_what_cannot_work(config)
     # The session brings the native extension and the parsers, which help and mistakes need not wait for.
     from plaintap.cli.reporter import Reporter  # noqa: PLC0415

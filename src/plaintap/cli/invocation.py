@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 from click.core import ParameterSource
+from msgspec.structs import replace
 
 from plaintap.cli.command import Parameter
-from plaintap.config import MODULES, CaptureConfig, CommonConfig, ReplayConfig
+from plaintap.config import KEYLOG_FILE, MODULES, CaptureConfig, CommonConfig, ReplayConfig
 from plaintap.errors import UsageError
-from plaintap.options import ModelT, Option, Setting, load
+from plaintap.options import ModelT, Option, Setting, load, options
 
 if TYPE_CHECKING:
     from plaintap.cli.reporter import Reporter
@@ -119,6 +120,15 @@ class Settings:
         layers = [self._typed.get(model.section, {}), *self._sources.layers(model)]
         return load(model, *layers, accept=None if every else self._takes)
 
-    def modules(self, names: Sequence[str]) -> CaptureConfig:
+    def typed(self, field: str) -> str:
+        """The flag that set a common option on the command line, as it was typed; "" when none did."""
+        option = next(option for option in options(CommonConfig) if option.field == field)
+        setting = self._typed.get("", {}).get(option.key)
+        return setting.label if setting else ""
+
+    def modules(self, names: Sequence[str], *, keylogfile: str = KEYLOG_FILE) -> CaptureConfig:
         """What to capture with these modules; in `all` their own options come from the file and the environment."""
-        return CaptureConfig(common=self.common, modules={name: self.load(MODULES[name], every=True) for name in names})
+        common = self.common
+        if common.wants_keylog and common.keylogfile is None:
+            common = replace(common, keylogfile=keylogfile)
+        return CaptureConfig(common=common, modules={name: self.load(MODULES[name], every=True) for name in names})

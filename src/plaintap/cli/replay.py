@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from plaintap.cli.capture import refuse_wrong_keys
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
 from plaintap.config import CommonConfig, ReplayConfig, ReplayOptions
@@ -14,6 +15,7 @@ from plaintap.options import options
 def replay(context: click.Context) -> int:
     """Runs the session over the file; returns the exit code."""
     settings = Settings(context)
+    refuse_wrong_keys(settings)
     realtime = settings.load(ReplayOptions).realtime
     config = ReplayConfig(path=context.params["file"], common=settings.common, realtime=realtime)
     # As in capture.py: help need not wait for the parsers.
@@ -32,6 +34,7 @@ COMMAND = Command(
         ("replay day.ptap", "as fast as it goes"),
         ("replay day.ptap -v --realtime", "as it happened, with bodies"),
         ("replay day.ptap --format ecapture", "in another form"),
+        ("replay day.ptap -m keylog -k -", "the keys of one made with -m keylog"),
     ],
     options=[option for model in (ReplayOptions, CommonConfig) for option in options(model) if option.flag.replay],
     arguments=[click.Argument(["file"], metavar="FILE", type=click.Path())],

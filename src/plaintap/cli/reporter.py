@@ -57,9 +57,11 @@ class Reporter:
         if ready_fd is not None:
             check_ready_fd(ready_fd)
 
-    def ready(self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float) -> None:
+    def ready(
+        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+    ) -> None:
         """All probes the start found are attached."""
-        self._say(ready_line(__version__, processes, libraries, tls_processes, seconds))
+        self._say(ready_line(__version__, processes, libraries, tls_processes, seconds, keys_to=keys_to))
         if self._notify_address:
             try:
                 notify_service_manager(self._notify_address, "READY=1")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from plaintap import __version__
-from plaintap.cli import capture, completion, help, replay, run, tls  # noqa: A004 - named after its command
+from plaintap.cli import capture, completion, help, layouts, replay, run, tls  # noqa: A004 - named after its command
 from plaintap.cli.command import Command, Parameter, Root
 from plaintap.errors import UsageError
 from plaintap.options import nearest
@@ -16,6 +16,7 @@ COMMANDS: tuple[Command, ...] = (
     tls.COMMAND,
     run.COMMAND,
     replay.COMMAND,
+    layouts.COMMAND,
     completion.COMMAND,
     help.COMMAND,
 )
@@ -25,7 +26,6 @@ LATER_COMMANDS = frozenset("gotls tlsgo gnutls gnu nss nspr bash zsh mysqld post
 LATER_FLAGS = {
     name: feature
     for names, feature in {
-        "-k --keylogfile": "writing keys",
         "-w --pcapfile -i --ifname": "capturing packets",
         "-b --btf": "choosing bytecode",
         "-l --logaddr --eventaddr --eventroratesize --eventroratetime --event-rotate-size --event-rotate-time": (
@@ -33,7 +33,6 @@ LATER_FLAGS = {
         ),
         "--ecaptureq": "the eCaptureQ server",
         "--listen": "the configuration server",
-        "--ssl_version": "naming a library's version",
     }.items()
     for name in names.split()
 }
@@ -84,6 +83,7 @@ ROOT = Root(
         ("", "everything, until Ctrl-C"),
         ("-v --comm curl", "one program, headers and bodies"),
         ("run -- curl https://example.com/", "a program from its first byte"),
+        ("-m keylog -k keys.log", "the keys, for Wireshark"),
         ("--record day.ptap --format none", "keep it, for plaintap replay"),
     ],
     options=capture.OPTIONS,

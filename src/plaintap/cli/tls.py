@@ -8,7 +8,7 @@ import click
 from plaintap.cli.capture import filter_words, refuse_filter_words, start
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
-from plaintap.config import CommonConfig, TlsConfig
+from plaintap.config import TLS_KEYLOG_FILE, CommonConfig, TlsConfig
 from plaintap.options import options
 
 
@@ -16,7 +16,7 @@ def capture_tls(context: click.Context) -> int:
     """Captures with this one module."""
     refuse_filter_words(context.params.get("filter_words", ()))
     settings = Settings(context)
-    return start(settings, settings.modules(["tls"]))
+    return start(settings, settings.modules(["tls"], keylogfile=TLS_KEYLOG_FILE))
 
 
 COMMAND = Command(
@@ -29,6 +29,7 @@ COMMAND = Command(
         ("tls", "every OpenSSL, until Ctrl-C"),
         ("tls --comm nginx --uid www-data", "one server"),
         ("tls --libssl /opt/app/libssl.so.3", "one library, whoever uses it"),
+        ("tls -m keylog -k keys.log", "the keys alone, for Wireshark"),
         ("tls -p 611,612 --count 1 -v", "their next exchange in full"),
     ],
     options=(*options(TlsConfig), *options(CommonConfig)),

@@ -9,24 +9,25 @@ targets/.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from plaintap.errors import KernelError, PlaintapError, TargetError, reason
 from plaintap.modules.base import Module, ProbePlan
-from plaintap.modules.cookies import LIBRARIES_MAX, pack_cookie
-from plaintap.runtime.kernel import Kernel, Probe
+from plaintap.modules.carriers import Carriers
+from plaintap.modules.cookies import LIBRARIES_MAX
+from plaintap.modules.files import Identity, digest, identity_of
+from plaintap.modules.probes import layout_bytes, probes_of
+from plaintap.runtime.kernel import Kernel
 from plaintap.targets import ldcache, procmaps
 from plaintap.targets.elf import ElfFile
+from plaintap.targets.layouts.model import KnownLayout
 from plaintap.targets.procmaps import FileId, MappedFile
 
 REMEMBERED_MAX_BYTES = 2 << 20
-FS_IOC_GETVERSION = 0x80087601  # include/uapi/linux/fs.h, _IOR('v', 1, long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,8 @@ class Library:
     path: str
     tells_ends: bool
     """Whether it says when a session is over."""
-
-
-class Identity(NamedTuple):
-    """A file and no other one: inode numbers are used again, generations are not."""
-
-    device: int
-    inode: int
-    generation: int
+    layout: KnownLayout | None = None
+    """Where the fields of its structs are, as far as that is known."""
 
 
 class Found(NamedTuple):
@@ -56,13 +51,12 @@ class Found(NamedTuple):
     unreadable: int
 
 
-def identity_of(fd: int) -> Identity:
-    """The generation is 0 on file systems that have none to tell, such as tmpfs, which never reuse a number."""
-    status = os.fstat(fd)
-    generation = bytearray(8)
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(fd, FS_IOC_GETVERSION, generation)
-    return Identity(status.st_dev, status.st_ino, int.from_bytes(generation[:4], "little"))
+LayoutFor = Callable[[ProbePlan, str, int], KnownLayout | None]
+"""`(plan, a path that leads to the file, its descriptor)`; both hold only during the call, which must be quick."""
+
+
+def _no_layout(_plan: ProbePlan, _path: str, _fd: int) -> None:
+    return None
 
 
 class Attacher:
@@ -76,8 +70,10 @@ class Attacher:
         attached: Callable[[Library], None],
         debug: Callable[[str], None],
         notice: Callable[[str], None],
+        layout_for: LayoutFor = _no_layout,
         pids: Sequence[int] = (),
     ) -> None:
+        """`attached` is told of a library before its first probe is in place."""
         self.libraries: list[Library] = []
         self.refused = 0
         """Times the kernel would not attach a library."""
@@ -86,11 +82,15 @@ class Attacher:
         self._tell = attached
         self._debug = debug
         self._notice = notice
+        self._layout_for = layout_for
         self._pids = tuple(pids)
         self._seen: set[Identity] = set()
         self._attached: set[Identity] = set()
+        self._of_library: dict[int, tuple[ProbePlan, Identity]] = {}
         self._plans: dict[int, tuple[bytes, ProbePlan]] = {}
+        self._carriers = Carriers(module, kernel, debug=debug, pids=pids)
         self._lock = threading.Lock()
+        self._layout_lock = threading.Lock()
 
     def look_at_host(self, pids: Collection[int] = ()) -> Found:
         """Everything these processes, or all, have mapped, and what the loader's cache names."""
@@ -134,7 +134,8 @@ class Attacher:
                 self.refused += 1
                 self._notice(f"cannot attach to {file.display_path}: {error.message}")
             except PlaintapError as error:
-                self._debug(f"{file.display_path}: {error.message}")
+                named = error.message.startswith(file.display_path)
+                self._debug(error.message if named else f"{file.display_path}: {error.message}")
             finally:
                 os.close(fd)
             self._kernel.looked_at(file.id.device, file.id.inode, identity.generation)
@@ -164,12 +165,12 @@ class Attacher:
         """
         size = os.fstat(fd).st_size
         known = self._plans.get(size)
-        if known and known[0] == _digest(fd, size):
+        if known and known[0] == digest(fd, size):
             return known[1]
         with ElfFile(fd, name=path) as elf:
             plan = self._module.plan(elf, beside)
         if plan and size <= REMEMBERED_MAX_BYTES:
-            self._plans[size] = _digest(fd, size), plan
+            self._plans[size] = digest(fd, size), plan
         return plan
 
     def _attach(self, fd: int, identity: Identity, path: str, *, beside: str) -> Library | None:
@@ -181,28 +182,43 @@ class Attacher:
             return None
         if len(self.libraries) >= LIBRARIES_MAX:
             raise TargetError(f"more than {LIBRARIES_MAX} libraries at once")
-        library = Library(len(self.libraries) + 1, plan.name, path, bool(plan.frees))
+        number = len(self.libraries) + 1
+        layout = self._layout_for(plan, beside, fd)
+        library = Library(number, plan.name, path, plan.tells_ends, layout)
         self._tell(library)
-        self._kernel.attach(fd, _probes(plan, library.number), library=library.number, pids=self._pids)
+        # Before the first probe, since the programs read by it; and when there is none, since the number may have been
+        # that of a library which the kernel then refused.
+        self._kernel.set_layout(number, layout_bytes(layout))
+        probes = probes_of(plan.points, library=number, kernel=self._kernel)
+        self._kernel.attach(fd, probes, library=number, pids=self._pids)
         self._attached.add(identity)
-        self.libraries.append(library)
-        for call in plan.calls:
-            self._debug(f"attached {path}: {call.why}")
+        self._of_library[number] = plan, identity
+        with self._layout_lock:
+            self.libraries.append(library)
+        for point in plan.points:
+            if not point.returns:
+                self._debug(f"attached {path}: {point.why}")
         return library
 
+    def relayout(self, number: int, layout: KnownLayout) -> Library:
+        """A better layout for an attached library, in force from its next call; safe from any thread."""
+        with self._layout_lock:
+            library = replace(self.libraries[number - 1], layout=layout)
+            self._kernel.set_layout(number, layout_bytes(layout))
+            self.libraries[number - 1] = library
+        return library
 
-def _digest(fd: int, size_bytes: int) -> bytes:
-    return hashlib.blake2b(os.pread(fd, size_bytes, 0)).digest()
+    def attach_bios(self, number: int, pid: int) -> bool:
+        """Attaches where this library hands its bytes over in this process: in its libcrypto, or in its own file.
 
-
-def _probes(plan: ProbePlan, number: int) -> list[Probe]:
-    probes = []
-    for call in plan.calls:
-        cookie = pack_cookie(library=number, write=call.write, done_argument=call.done_argument)
-        probes.append(Probe("pt_call_enter", call.entry_offset, cookie))
-        probes.append(Probe("pt_call_return", call.return_offset, cookie, returns=True))
-    probes += [Probe("pt_session_free", free.offset, number) for free in plan.frees]
-    return probes
+        For sessions that use no socket themselves. True when it is attached, now or since an earlier call. Safe beside
+        everything else here: it waits for nobody but another call of itself.
+        """
+        of_library = self._of_library.get(number)
+        if of_library is None or (self._pids and pid not in self._pids):
+            return False
+        plan, identity = of_library
+        return self._carriers.attach(number, plan, identity, pid=pid)
 
 
 _PATH_HINT = "give the path of a libssl or of an executable that contains OpenSSL"

@@ -14,39 +14,38 @@ from plaintap.targets.elf import ElfFile
 
 
 class NotHookable(TargetError):  # noqa: N818 - a finding about a file, as its caller says it
-    """The file has functions of the family, but none that can be probed."""
+    """The file holds a library of the family, but nothing in it that can be probed."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallPoint:
-    """One function that moves plaintext, to be probed at entry and return; offsets are in the file."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One place of a file to probe and the program that runs there; the offset is in the file."""
 
-    entry_offset: int
-    return_offset: int
-    write: bool
-    done_argument: int
-    """0: the return value is the count. 4 or 5: that argument (1-based) is a `size_t *`, and 1 returned is success."""
+    program: str
+    offset: int
     function: str
     why: str
+    returns: bool = False
+    """Run when the function that is at its entry here returns."""
+    write: bool = False
+    done_argument: int = 0
+    """0: the return value is the count. 4 or 5: that argument (1-based) is a `size_t *`, and 1 returned is success."""
 
 
-@dataclass(frozen=True, slots=True)
-class FreePoint:
-    """Where a session's object, the first argument, is given up; the offset is in the file."""
-
-    offset: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbePlan:
     """Everything to attach in one file."""
 
     name: str
     """For people: `libssl 3.0.22`, `node: OpenSSL 3.0.16`."""
     version: str | None
-    calls: tuple[CallPoint, ...]
-    frees: tuple[FreePoint, ...]
+    points: tuple[Point, ...]
+    tells_ends: bool
+    """Whether one of them is where a session's object is given up."""
+    carriers: tuple[Point, ...] = ()
+    """Where the library hands its bytes over, when that is in this file; attached on demand."""
+    needs: tuple[str, ...] = ()
+    """The libraries it asks the loader for, in one of which they are otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,8 @@ class Module:
     """Names the BPF object, as in bpf/meson.build."""
     plan: Callable[[ElfFile, str], ProbePlan | None]
     """`(file, its path)`; None when there is nothing of the family in it. Raises TargetError."""
+    carriers: Callable[[ElfFile], tuple[Point, ...]]
+    """The points of `ProbePlan.carriers` in a file that holds them apart; none in any other."""
     ld_cache_prefixes: tuple[str, ...]
     """Names in the loader's cache that are worth a look although no process has them mapped yet."""
     defines: str

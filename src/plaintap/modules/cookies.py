@@ -7,7 +7,7 @@ The programs take it apart with the COOKIE_ macros of bpf/include/calls.h.
 from __future__ import annotations
 
 LIBRARIES_MAX = 4095
-"""PT_LIBRARIES of bpf/include/calls.h, less one: libraries are counted from 1."""
+"""PT_LIBRARIES of bpf/include/layout.h, less one: libraries are counted from 1."""
 
 
 def pack_cookie(*, library: int, write: bool = False, done_argument: int = 0) -> int:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What to probe in a file that holds an OpenSSL-family library: OpenSSL, BoringSSL, AWS-LC, LibreSSL, shared or inside.
 
-Knows the public functions, their signatures and the internal ones behind them. How code is read is targets' business;
-finding the files, attaching and counting nested calls once is the session's and the kernel's.
+Knows the functions and their signatures. How code is read is targets' business; finding the files, attaching and
+counting nested calls once is the session's and the kernel's.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from plaintap.modules.base import CallPoint, FreePoint, Module, NotHookable, ProbePlan
-from plaintap.targets.attachpoints import Form, Wrappers, cheapest_point
-from plaintap.targets.version import openssl_version, sibling_libcrypto
-from plaintap.targets.x86 import ARGUMENTS, Decoder
+from plaintap.modules.base import Module, ProbePlan
+from plaintap.modules.openssl_calls import Direction
+from plaintap.modules.openssl_signs import check_for_hidden_library
+from plaintap.modules.points import call_points, entry_or_callers, entry_point
+from plaintap.targets.attachpoints import Form, Wrappers
+from plaintap.targets.elfsymbols import Symbol
+from plaintap.targets.references import function_called_with
+from plaintap.targets.version import AWS_LC, BORINGSSL, TELLING_FUNCTIONS, openssl_version, sibling_libcrypto
+from plaintap.targets.x86 import Decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from plaintap.modules.base import Point
     from plaintap.targets.elf import ElfFile
-    from plaintap.targets.elfsymbols import Symbol
 
 # Public functions and which argument receives the count (ssl.h): 0 for those that return it, 1-based for `size_t *`.
 # SSL_write_ex2 (3.3) has its flags fourth. Whatever peeks is absent: it takes nothing from the stream.
@@ -28,11 +33,44 @@ _WRITE: Final = {"SSL_write": 0, "SSL_write_ex": 4, "SSL_write_ex2": 5}
 # These return 1 and the count for early data too, but do it by calling the ones above: probed only where they do not.
 _READ_EARLY: Final = {"SSL_read_early_data": 4}
 _WRITE_EARLY: Final = {"SSL_write_early_data": 4}
-_FREE: Final = "SSL_free"
 # The internal functions since 1.1.1: (SSL *, buffer, size_t, size_t *) -> 1; where the linker left them a name.
 # Compilers inline them into the public functions (Node is built so) while libssl's own BIO still calls them.
 _READ_INTERNAL: Final = "ssl_read_internal"
 _WRITE_INTERNAL: Final = "ssl_write_internal"
+# These two call the first, but up to 1.0.2, and where it is inlined into them: probed only there.
+_HANDSHAKE: Final = "SSL_do_handshake"
+_HANDSHAKE_FORMS: Final = ("SSL_connect", "SSL_accept")
+_HANDSHAKE_PROGRAMS: Final = ("pt_handshake_enter", "pt_handshake_return")
+# The program at a session's beginning, its reuse and its end, and how many arguments it looks at.
+_LIFE: Final = {
+    "SSL_new": ("pt_session_new", 0),
+    "SSL_clear": ("pt_session_clear", 1),
+    "SSL_free": ("pt_session_free", 1),
+}
+# (SSL *, const char *label, const uint8_t *secret, size_t) since 1.1.1, called whether or not anybody logs. BoringSSL's
+# has a Span for the last two, which comes in the same registers, and may be in an inline namespace.
+_LOG_SECRET: Final = "ssl_log_secret"
+_LOG_PROGRAM: Final = "pt_secret_log"
+_LOG_SECRET_MANGLED: Final = "_ZN4bssl*14ssl_log_secretE*"
+_LABELS: Final = (
+    b"CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+    b"SERVER_HANDSHAKE_TRAFFIC_SECRET",
+    b"CLIENT_TRAFFIC_SECRET_0",
+    b"SERVER_TRAFFIC_SECRET_0",
+    b"EXPORTER_SECRET",
+    b"EARLY_EXPORTER_SECRET",
+    b"CLIENT_RANDOM",
+)
+# libcrypto's, through which the bytes of a session over memory go: (BIO *, buffer, int).
+_BIO_WRITE: Final = "BIO_write"
+_BIO_READ: Final = "BIO_read"
+_BIO_READ_PROGRAMS: Final = ("pt_bio_read_enter", "pt_bio_read_return")
+
+_NAMES: Final = (
+    *(*_READ, *_WRITE, *_READ_EARLY, *_WRITE_EARLY, _READ_INTERNAL, _WRITE_INTERNAL),
+    *(_HANDSHAKE, *_HANDSHAKE_FORMS, *_LIFE, _LOG_SECRET, _LOG_SECRET_MANGLED, _BIO_WRITE, _BIO_READ),
+    *TELLING_FUNCTIONS,
+)
 
 
 def plan(elf: ElfFile, path: str, *, libcrypto: str | None = None) -> ProbePlan | None:
@@ -41,26 +79,100 @@ def plan(elf: ElfFile, path: str, *, libcrypto: str | None = None) -> ProbePlan 
     `path` gives the name, and the folder in which the library's libcrypto is looked for unless it is given. Raises
     NotHookable, and TargetError for a damaged file.
     """
-    # Nearly every file is done with here.
-    found = elf.symbols((*_READ, *_WRITE, *_READ_EARLY, *_WRITE_EARLY, _FREE))
+    # All names in one go, since the tables of a large program take their time. Nearly every file is done with here.
+    found = elf.symbols(_NAMES)
     if not found.keys() & {*_READ, *_WRITE}:
+        check_for_hidden_library(elf, path, looked_for=(*_READ, *_WRITE))
         return None
-    internal = elf.symbols((_READ_INTERNAL, _WRITE_INTERNAL)) if "SSL_read_ex" in found else {}
     decoder = Decoder(elf)
+    life = tuple(_life_points(decoder, found))
+    points = (
+        *_data_points(decoder, found),
+        *_handshake_points(decoder, found),
+        *life,
+        *_secret_points(decoder, found),
+    )
+    version = _version(elf, found, libcrypto or sibling_libcrypto(elf, path))
+    return ProbePlan(
+        name=_name(path, version),
+        version=version,
+        points=points,
+        tells_ends=any(point.program == "pt_session_free" for point in life),
+        carriers=_carriers(decoder, found),
+        needs=tuple(sorted(elf.needed(), key=lambda name: "crypto" not in name)),
+    )
+
+
+def carriers(elf: ElfFile) -> tuple[Point, ...]:
+    """The points in a libcrypto: where a library beside it hands its bytes over; none in anything else."""
+    return _carriers(Decoder(elf), elf.symbols((_BIO_WRITE, _BIO_READ)))
+
+
+def _data_points(decoder: Decoder, found: Mapping[str, Symbol]) -> list[Point]:
+    has_internal = "SSL_read_ex" in found
     # The flags argument came to the internal function together with SSL_write_ex2.
     write_done = 5 if "SSL_write_ex2" in found else 4
-    reads = _Direction(decoder, write=False, named=internal.get(_READ_INTERNAL), named_done=4)
-    writes = _Direction(decoder, write=True, named=internal.get(_WRITE_INTERNAL), named_done=write_done)
-    calls = (
+    read_named = found.get(_READ_INTERNAL) if has_internal else None
+    write_named = found.get(_WRITE_INTERNAL) if has_internal else None
+    reads = Direction(decoder, _READ_INTERNAL, write=False, named=read_named, named_done=4)
+    writes = Direction(decoder, _WRITE_INTERNAL, write=True, named=write_named, named_done=write_done)
+    return [
         *reads.points(_forms(found, _READ), _forms(found, _READ_EARLY)),
         *writes.points(_forms(found, _WRITE), _forms(found, _WRITE_EARLY)),
-    )
-    version = openssl_version(elf, libcrypto or sibling_libcrypto(elf, path))
-    return ProbePlan(_name(path, version), version, calls, _frees(decoder, found.get(_FREE)))
+    ]
 
 
 def _forms(found: Mapping[str, Symbol], signatures: Mapping[str, int]) -> list[Form]:
     return [Form(found[name], done) for name, done in signatures.items() if name in found]
+
+
+def _handshake_points(decoder: Decoder, found: Mapping[str, Symbol]) -> Iterator[Point]:
+    main = found.get(_HANDSHAKE)
+    probed: dict[int, str] = {}
+    if main is not None:
+        yield from call_points(decoder, _HANDSHAKE_PROGRAMS, main, arguments=1)
+        probed[main.vaddr] = main.name
+    forms = [Form(found[name], 0) for name in _HANDSHAKE_FORMS if name in found]
+    wrappers = Wrappers(decoder, forms)
+    for form in forms:
+        if form.symbol.vaddr not in probed and wrappers.reaches(form, probed) is None:
+            reason = f"does not call {_HANDSHAKE}"
+            yield from call_points(decoder, _HANDSHAKE_PROGRAMS, form.symbol, arguments=1, reason=reason)
+
+
+def _life_points(decoder: Decoder, found: Mapping[str, Symbol]) -> Iterator[Point]:
+    """Without the last a session ends with its process, or when its object is seen with another socket."""
+    for name, (program, arguments) in _LIFE.items():
+        if name in found:
+            yield from entry_point(decoder, program, found[name], arguments=arguments)
+
+
+def _secret_points(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point, ...]:
+    named = next((found[name] for name in (_LOG_SECRET, _LOG_SECRET_MANGLED) if name in found), None)
+    if named is not None:
+        return entry_or_callers(decoder, _LOG_PROGRAM, named._replace(name=_LOG_SECRET), arguments=4)
+    vaddr = function_called_with(decoder, _LABELS)
+    if vaddr is None:
+        return ()
+    function = Symbol(_LOG_SECRET, vaddr, decoder.elf.file_offset(vaddr), 0)
+    reason = "which gets the labels of the key log"
+    return entry_or_callers(decoder, _LOG_PROGRAM, function, arguments=4, reason=reason)
+
+
+def _carriers(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point, ...]:
+    if _BIO_WRITE not in found or _BIO_READ not in found:
+        return ()
+    return (
+        *entry_point(decoder, "pt_bio_write", found[_BIO_WRITE], arguments=3),
+        *call_points(decoder, _BIO_READ_PROGRAMS, found[_BIO_READ], arguments=3),
+    )
+
+
+def _version(elf: ElfFile, found: Mapping[str, Symbol], libcrypto: str | None) -> str | None:
+    """The linker may have left nothing of BoringSSL that tells it but this; the strings may be of something else."""
+    version = openssl_version(elf, libcrypto, found=found)
+    is_known = _LOG_SECRET_MANGLED not in found or (version or "").startswith(AWS_LC)
+    return version if is_known else BORINGSSL
 
 
 def _name(path: str, version: str | None) -> str:
@@ -73,63 +185,11 @@ def _name(path: str, version: str | None) -> str:
     return f"{file}: {family}"
 
 
-def _frees(decoder: Decoder, symbol: Symbol | None) -> tuple[FreePoint, ...]:
-    if symbol is None:
-        return ()
-    point = cheapest_point(decoder, symbol.vaddr, size=symbol.size, arguments=ARGUMENTS[:1], returns=False)
-    # Without it a session ends with its process, or when its object is seen with another socket.
-    return () if point is None else (FreePoint(decoder.elf.file_offset(point.vaddr), point.why),)
-
-
-class _Direction:
-    """Chooses the functions to probe for reading or for writing."""
-
-    def __init__(self, decoder: Decoder, *, write: bool, named: Symbol | None, named_done: int) -> None:
-        self._decoder = decoder
-        self._write = write
-        self._named = named
-        self._named_done = named_done
-        self._internal_name = _WRITE_INTERNAL if write else _READ_INTERNAL
-        self._probed: dict[int, str] = {}
-        self._points: list[CallPoint] = []
-
-    def points(self, forms: list[Form], early: list[Form]) -> list[CallPoint]:
-        wrappers = Wrappers(self._decoder, forms)
-        behind = wrappers.function_behind()
-        if behind is not None:
-            callee, names = behind
-            self._add(
-                callee.vaddr, callee.done_argument, self._internal_name, reason=f"called by {' and '.join(names)}"
-            )
-            self._probed |= {form.symbol.vaddr: form.symbol.name for form in forms if form.symbol.name in names}
-        elif self._named is not None:
-            reason = "called by the library's own BIO, and inlined into the public functions"
-            self._add(self._named.vaddr, self._named_done, self._internal_name, reason=reason, size=self._named.size)
-        for form in (*forms, *early):
-            symbol = form.symbol
-            if symbol.vaddr in self._probed:
-                continue
-            if wrappers.reaches(form, self._probed) is None:
-                reason = "nothing agreed on behind it" if form in forms else "does its own work"
-                self._add(symbol.vaddr, form.done_argument, symbol.name, reason=reason, size=symbol.size)
-            self._probed[symbol.vaddr] = symbol.name
-        return self._points
-
-    def _add(self, vaddr: int, done_argument: int, name: str, *, reason: str, size: int = 0) -> None:
-        arguments = ARGUMENTS[: max(done_argument, 3)]
-        point = cheapest_point(self._decoder, vaddr, size=size, arguments=arguments, returns=True)
-        if point is None:
-            raise NotHookable(f"{self._decoder.elf.name} cannot be probed: no usable code at {vaddr:#x} ({name})")
-        offset = self._decoder.elf.file_offset(point.vaddr)
-        why = f"{name} at {vaddr:#x}, {reason}; {point.why}"
-        self._points.append(CallPoint(offset, offset, self._write, done_argument, name, why))
-        self._probed[vaddr] = name
-
-
 OPENSSL: Final = Module(
     name="tls",
     family="openssl",
     plan=plan,
+    carriers=carriers,
     ld_cache_prefixes=("libssl.so",),
     defines="SSL_read or SSL_write",
 )

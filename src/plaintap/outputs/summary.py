@@ -22,11 +22,15 @@ _COUNTED: dict[str, tuple[str, str, str]] = {
     "undecodable_records": ("record", "", "not understood"),
     "parser_failures": ("stream", "", "the parser failed"),
     "watch_lost": ("mapping notice", "", "a new library may have been missed"),
+    "sessions_without_secrets": ("connection", "", "ended before keys of it were found"),
+    "secrets_refused": ("handshake", "", "secrets that were not whole, or contradicted each other"),
+    "keylog_lost": ("key log entry", "key log entries", "could not be written"),
     "not_held": ("process", "processes", "not stopped at a new library, its first bytes may be missing"),
 }
 # That it happened is all there is to say.
 _SAID: dict[str, str] = {
     "recording_failed": "the end of the recording: it could not be written",
+    "keylog_failed": "the key log: it could not be opened",
     "unfinished_recording": "the end of the recording: it was cut, or its capture was killed",
 }
 # Numbers of bytes alone.
@@ -41,9 +45,15 @@ _SINK = "the output could not take them"
 
 
 def ready_line(
-    version: str, process_count: int, libraries: Sequence[str], process_with_tls_count: int, seconds: float
+    version: str,
+    process_count: int,
+    libraries: Sequence[str],
+    process_with_tls_count: int,
+    seconds: float,
+    *,
+    keys_to: str = "",
 ) -> str:
-    """`plaintap 0.1 · 214 processes · 3 TLS libraries in 41 of them (…) · attached in 0.31 s`."""
+    """`plaintap 0.1 · 214 processes · 3 TLS libraries in 41 of them (…) · attached in 0.31 s · keys to …`."""
     found = "no TLS library in any of them yet"
     if libraries:
         names = [escape(name) for name in libraries[:_MOST_LIBRARIES]]
@@ -52,7 +62,8 @@ def ready_line(
         number = count(len(libraries), "TLS library", "TLS libraries")
         found = f"{number} in {process_with_tls_count:,} of them ({', '.join(names)})"
     processes = count(process_count, "process", "processes")
-    return _SEPARATOR.join([f"plaintap {version}", processes, found, f"attached in {seconds:.2f} s"])
+    parts = [f"plaintap {version}", processes, found, f"attached in {seconds:.2f} s"]
+    return _SEPARATOR.join([*parts, f"keys to {escape(keys_to)}"] if keys_to else parts)
 
 
 def summary_line(totals: Totals, *, mapsize_kb: int | None = None) -> str:
@@ -64,9 +75,11 @@ def summary_line(totals: Totals, *, mapsize_kb: int | None = None) -> str:
         long_duration(totals.duration_s),
         count(totals.processes, "process", "processes"),
         count(totals.connections, "connection"),
-        count(totals.exchanges, "exchange"),
-        size(totals.bytes),
     ]
+    if totals.secret_sets is not None:
+        parts.append(count(totals.secret_sets, "secret set"))
+    if totals.secret_sets is None or totals.exchanges or totals.bytes:
+        parts += [count(totals.exchanges, "exchange"), size(totals.bytes)]
     if totals.unattributed:
         parts.append(f"{count(totals.unattributed, 'connection')} without an address")
     lost = loss_words(totals, mapsize_kb=mapsize_kb)

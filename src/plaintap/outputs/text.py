@@ -7,10 +7,11 @@ Owns what is shown of which message. Lines are lines.py's, blocks verbose.py's.
 from __future__ import annotations
 
 from plaintap.events import WRITE
-from plaintap.messages import ConnectionEnded, Exchange, Lost, Message, Raw, RecordSeen
+from plaintap.messages import ConnectionEnded, Exchange, Lost, Message, Raw, RecordSeen, Secrets
 from plaintap.outputs import who
 from plaintap.outputs.base import DecodeBody, FormatOptions, undecoded
 from plaintap.outputs.columns import WallClock, layout
+from plaintap.outputs.handshakes import connection_of, handshake_words
 from plaintap.outputs.lines import ABOUT, ASKED, WAS_ASKED, Lines
 from plaintap.outputs.palette import palette
 from plaintap.outputs.sizes import exact_bytes
@@ -76,6 +77,8 @@ class TextFormatter:
             return self._lost(message)
         if isinstance(message, ConnectionEnded):
             return self._ended(message)
+        if isinstance(message, Secrets):
+            return self._secrets(message)
         return self._record(message)
 
     def _exchange(self, exchange: Exchange) -> str:
@@ -83,6 +86,13 @@ class TextFormatter:
             return self._lines.exchange(exchange) + self._blocks.hex_bodies(exchange)
         self._shown.add(exchange.connection.session)
         return self._blocks.exchange(exchange)
+
+    def _secrets(self, secrets: Secrets) -> str:
+        """With -v only, one line per handshake. Who asked whom is not known of it."""
+        if not self._verbose or not secrets.gathered:
+            return ""
+        left = self._lines.left(connection_of(secrets), secrets.owner.ts_ns, ABOUT)
+        return f"{left}{handshake_words(secrets)}\n"
 
     def _record(self, record: RecordSeen) -> str:
         if self._verbose < _RECORDS:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from socket import AF_UNIX
+
 from plaintap.events import Socket
 from plaintap.messages import Connection
 from plaintap.outputs.columns import cut_middle
@@ -22,13 +24,24 @@ def _join(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+def _unix(socket: Socket) -> str:
+    """`unix:/run/api.sock`; without a path `unix[4242]`, the process at the other end or that made both."""
+    if socket.path:
+        return f"unix:{escape(socket.path)}"
+    return f"unix[{socket.peer_pid or UNKNOWN}]"
+
+
 def peer(socket: Socket | None) -> str:
-    """The other end, `93.184.216.34:443` or `[2001:db8::1]:443`; "" when it is unknown."""
+    """The other end, `93.184.216.34:443`, `[2001:db8::1]:443` or `unix:/run/api.sock`; "" when it is unknown."""
+    if socket and socket.family == AF_UNIX:
+        return _unix(socket)
     return _join(socket.remote_address, socket.remote_port) if socket and socket.remote_address else ""
 
 
 def local(socket: Socket | None) -> str:
     """This end in the same form."""
+    if socket and socket.family == AF_UNIX:
+        return _unix(socket)
     return _join(socket.local_address, socket.local_port) if socket and socket.local_address else ""
 
 

@@ -17,6 +17,7 @@ NAMES = (
     "unmatched_returns",
     "too_deep",
     "not_held",
+    "sessions_without_secrets",
 )
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import platform
-import re
 import struct
 import threading
 from collections.abc import Sequence
@@ -21,27 +19,34 @@ from pathlib import Path
 from plaintap import _native
 from plaintap.errors import KernelError, TargetError, UsageError, reason
 from plaintap.events import SESSION_END, WIRE_VERSION, Kind
+from plaintap.runtime import sockets
 from plaintap.runtime.counters import read_counters
-from plaintap.runtime.kernel_config import Filters, pack_config
+from plaintap.runtime.forced import is_forced
+from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
 from plaintap.runtime.privileges import refused
 
-FORCE = "PLAINTAP_FORCE"
-"""Environment variable for tests: `nomulti` walks the path of kernels without uprobe_multi."""
 BTF = Path("/sys/kernel/btf/vmlinux")
 UPROBE_MULTI = 48  # BPF_TRACE_UPROBE_MULTI, include/uapi/linux/bpf.h
-PROBE_PROGRAMS = ("pt_call_enter", "pt_call_return", "pt_session_free")
-TRACEPOINTS = {
-    "pt_process_exit": "sched_process_exit",
-    "pt_socket_send": "sock_send_length",
-    "pt_socket_receive": "sock_recv_length",
-}
+PROBE_PROGRAMS = (
+    "pt_call_enter",
+    "pt_call_return",
+    "pt_handshake_enter",
+    "pt_handshake_return",
+    "pt_session_new",
+    "pt_session_free",
+    "pt_session_clear",
+    "pt_secret_log",
+)
+BIO_PROGRAMS = ("pt_bio_write", "pt_bio_read_enter", "pt_bio_read_return")
+TRACEPOINTS = {"pt_process_exit": "sched_process_exit", "pt_process_exec": "sched_process_exec"}
+CONNECT_TRACEPOINTS = {"pt_system_call": "sys_exit"}
+"""Without type information."""
 FOLLOW_TRACEPOINTS = {
     "pt_follow_fork": "sched_process_fork",
     "pt_hold_exec": "sched_process_exec",
     "pt_hold_mapping": "sys_exit",
 }
 CLOSERS = 64
-SOCKET_PROGRAMS = ("pt_socket_send", "pt_socket_receive")
 PID = struct.Struct("<I")
 FILE_ID = struct.Struct("<QII")
 SESSION_KEY_SIZE = 16
@@ -62,24 +67,22 @@ class Probe:
 class Kernel:
     """One family's programs; everything hangs on file descriptors and goes with the process."""
 
-    def __init__(self, family: str, filters: Filters, *, ring_bytes: int) -> None:
+    def __init__(self, family: str, filters: Filters, wanted: Wanted, *, ring_bytes: int) -> None:
         """Loads the programs. Raises PrivilegeError, KernelError, UsageError (cgroup path)."""
         self.filters = filters
-        self.addresses = True
-        """False where the kernel has no way to tell which socket a call used."""
+        self.way: sockets.Way | None = None
+        """How sockets are told; None where the kernel has no way."""
+        self._wanted = wanted
+        self._variant = "noncore" if is_forced("noncore") else "core"
         self._links: list[int] = []
         self._lock = threading.Lock()
         self._detached = False
         self._closed = False
         self._closers: list[threading.Thread] = []
-        self._multi = "nomulti" not in os.environ.get(FORCE, "").split(",")
+        self._multi = not is_forced("nomulti") and _can_link_multi()
         self._family = family
         self._ring_bytes = ring_bytes
-        self._object = self._load()
-        if self._multi and not self._can_link_multi():
-            self._multi = False
-            self._object.close()
-            self._object = self._load()
+        self._object = self._load_with_sockets()
         try:
             self._set_filters()
             self.ring = _native.Ring(self._object.map_fd("pt_ring"), ring_bytes)
@@ -93,40 +96,61 @@ class Kernel:
             self._object.close()
             raise
 
-    def _load(self) -> _native.Object:
-        image = resources.files("plaintap").joinpath(f"bpf/{self._family}.core.bpf.o").read_bytes()
-        config = pack_config(self.filters, self_tgid=os.getpid(), ring_bytes=self._ring_bytes)
+    def _load_with_sockets(self) -> _native.Object:
+        """The programs, with the first way of telling sockets that this kernel takes."""
+        ways = sockets.ways() if self._variant == "core" else []
+        for way in ways:
+            try:
+                programs = self._load(way)
+            except KernelError:
+                if way is ways[-1]:
+                    raise
+                continue
+            try:
+                self._links += sockets.link(programs, way)
+            except _native.NativeError:
+                programs.close()
+                continue
+            self.way = way
+            return programs
+        return self._load(None)
+
+    def _load(self, way: sockets.Way | None) -> _native.Object:
+        name = f"{self._family}.{self._variant}"
+        image = resources.files("plaintap").joinpath(f"bpf/{name}.bpf.o").read_bytes()
+        config = pack_config(self.filters, self._wanted, self_tgid=os.getpid(), ring_bytes=self._ring_bytes)
+        programs = _native.Object(image, self._family)
         try:
-            programs = _native.Object(image, self._family)
             programs.set_initial(".rodata.config", config)
             programs.set_max_entries("pt_ring", self._ring_bytes)
-            for name in FOLLOW_TRACEPOINTS:
-                programs.set_autoload(name, self.filters.follow)
-            if self._multi:
-                for name in PROBE_PROGRAMS:
-                    programs.set_attach_type(name, UPROBE_MULTI)
+            self._choose_programs(programs, way)
             programs.load()
         except _native.NativeError as error:
+            programs.close()
             if not BTF.exists():
                 raise KernelError(f"this kernel has no type information (BTF): no {BTF}", hint=_BTF_HINT) from error
             raise refused(error, "load the programs") from error
         return programs
 
+    def _choose_programs(self, programs: _native.Object, way: sockets.Way | None) -> None:
+        probes: tuple[str, ...] = PROBE_PROGRAMS
+        if self._variant == "core":
+            probes += BIO_PROGRAMS
+            for name in FOLLOW_TRACEPOINTS:
+                programs.set_autoload(name, self.filters.follow)
+            chosen = {hook.program for hook in sockets.HOOKS[way]} if way else set()
+            for name in sockets.PROGRAMS:
+                programs.set_autoload(name, name in chosen)
+        elif self.filters.follow:
+            raise KernelError("following a command's descendants takes type information (BTF)", hint=_BTF_HINT)
+        if self._multi:
+            for name in probes:
+                programs.set_attach_type(name, UPROBE_MULTI)
+
     @property
     def _links_by_pid(self) -> bool:
         """A perf event is of one thread, and so was uprobe_multi's pid before 6.10 (46ba0e49b642)."""
-        release = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
-        return self._multi and release >= (6, 10)
-
-    def _can_link_multi(self) -> bool:
-        """By doing it: kernels before 6.6 load the programs all the same."""
-        program = self._object.program_fd("pt_session_free")
-        try:
-            link = _native.link_uprobe_multi(program, "/proc/self/exe", [0], [0], pid=os.getpid())
-        except _native.NativeError as error:
-            return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}
-        os.close(link)
-        return True
+        return self._multi and sockets.kernel_release() >= (6, 10)
 
     def _set_filters(self) -> None:
         for pid in self.filters.pids:
@@ -154,15 +178,29 @@ class Kernel:
         wanted = dict(TRACEPOINTS)
         if self.filters.follow:
             wanted.update(FOLLOW_TRACEPOINTS)
+        if self._variant != "core":
+            wanted.update(CONNECT_TRACEPOINTS)
         for program, tracepoint in wanted.items():
             try:
-                link = _native.link_raw_tracepoint(self._object.program_fd(program), tracepoint)
+                self._links.append(_native.link_raw_tracepoint(self._object.program_fd(program), tracepoint))
             except _native.NativeError as error:
-                if program in SOCKET_PROGRAMS and error.errno == errno.ENOENT:
-                    self.addresses = False  # before Linux 6.3
-                    continue
                 raise refused(error, f"use the tracepoint {tracepoint}") from error
-            self._links.append(link)
+
+    @property
+    def sees_hellos(self) -> bool:
+        """Whether it can tell that a client random went over a socket."""
+        return self.way is not None
+
+    def has(self, program: str) -> bool:
+        """Whether this program was loaded: not every variant has every one."""
+        try:
+            return self._object.program_fd(program) >= 0
+        except KeyError:
+            return False
+
+    def set_layout(self, library: int, packed: bytes) -> None:
+        """Where the fields lie in this library's structs (`kernel_layout.pack_layout`)."""
+        _native.map_update(self._object.map_fd("pt_layouts"), PID.pack(library), packed)
 
     def add_pid(self, pid: int) -> None:
         """Captures this process too, and with `follow` its descendants."""
@@ -236,8 +274,9 @@ class Kernel:
     def counters(self) -> dict[str, int]:
         """Loss counters of the kernel side by name."""
         totals = read_counters(self._object.map_fd("pt_counters"))
+        programs = (*PROBE_PROGRAMS, *BIO_PROGRAMS, *TRACEPOINTS, *sockets.PROGRAMS)
         totals["missed_runs"] = sum(
-            _native.program_missed(self._object.program_fd(name)) for name in (*PROBE_PROGRAMS, *TRACEPOINTS)
+            _native.program_missed(self._object.program_fd(name)) for name in programs if self.has(name)
         )
         return totals
 
@@ -275,6 +314,21 @@ class Kernel:
 _BTF_HINT = "it takes a kernel built with CONFIG_DEBUG_INFO_BTF, as those of Debian, Ubuntu and Fedora are"
 _PID_HINT = "pgrep -a NAME finds it"
 _CGROUP_HINT = "give a directory of the cgroup v2 hierarchy, such as /sys/fs/cgroup/system.slice/nginx.service"
+
+
+def _can_link_multi() -> bool:
+    """By doing it: kernels before 6.6 load the programs all the same."""
+    try:
+        program = _native.empty_program(UPROBE_MULTI)
+    except _native.NativeError:
+        return True  # loading the real ones fails too, and says why
+    try:
+        os.close(_native.link_uprobe_multi(program, "/proc/self/exe", [0], [0], pid=os.getpid()))
+    except _native.NativeError as error:
+        return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}
+    finally:
+        os.close(program)
+    return True
 
 
 def _by_program(probes: Sequence[Probe]) -> list[tuple[str, list[Probe]]]:

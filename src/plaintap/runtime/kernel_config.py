@@ -11,7 +11,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-CONFIG = struct.Struct("<IIIIBBBB4x16s")
+CONFIG = struct.Struct("<IIIIBBBBBB2x16s")
 CEILING_CHUNKS = 1024
 """16 MiB of one call, as PT_CEILING_CHUNKS; what is beyond is counted, and named by the stream."""
 
@@ -28,7 +28,15 @@ class Filters:
     """The pids' descendants too, and stop them when they map a file nobody has looked at."""
 
 
-def pack_config(filters: Filters, *, self_tgid: int, ring_bytes: int) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is captured of them."""
+
+    plaintext: bool = True
+    secrets: bool = False
+
+
+def pack_config(filters: Filters, wanted: Wanted, *, self_tgid: int, ring_bytes: int) -> bytes:
     """The bytes of `.rodata.config`; the reader is woken when the ring is a quarter full."""
     return CONFIG.pack(
         self_tgid,
@@ -39,5 +47,7 @@ def pack_config(filters: Filters, *, self_tgid: int, ring_bytes: int) -> bytes:
         filters.uid is not None,
         filters.comm is not None,
         filters.cgroup_path is not None,
+        wanted.plaintext,
+        wanted.secrets,
         os.fsencode(filters.comm or "")[:15],
     )

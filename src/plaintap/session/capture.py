@@ -6,26 +6,31 @@ What is probed is the modules' business, what is shown the pipeline's, signals a
 
 from __future__ import annotations
 
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from plaintap import _native
 from plaintap.config import CaptureConfig, TlsConfig, ring_size_bytes
 from plaintap.errors import RecordingError, TargetError, reason
-from plaintap.events import Fact, Kind, Meta, ProcessHeld
+from plaintap.events import Fact, Kind, Meta, ProcessHeld, SessionSeen
 from plaintap.messages import Totals
 from plaintap.modules.attacher import Attacher, Library
+from plaintap.modules.probes import secret_places
 from plaintap.modules.registry import MODULES
 from plaintap.runtime.child import Child, Guard, release
 from plaintap.runtime.kernel import Kernel
-from plaintap.runtime.kernel_config import Filters
+from plaintap.runtime.kernel_config import Filters, Wanted
 from plaintap.runtime.privileges import may_look_at_others, require_capabilities
-from plaintap.runtime.processes import go_first, process_is_alive
+from plaintap.runtime.processes import go_first, parent_of, process_is_alive
 from plaintap.runtime.recording import Recorder, clock_offset_ns
 from plaintap.runtime.watch import Mapping, Watcher
+from plaintap.session.layouts import Layouts, Settled, explain_difference, explain_layout
 from plaintap.session.pipeline import Pipeline, Reporter
 from plaintap.session.signals import Signals
+from plaintap.targets.layouts.model import Origin
 
 BATCH_BYTES = 1 << 20
 POLL_MS = 20
@@ -45,6 +50,8 @@ class Capture:
         tls = config.modules["tls"]
         assert isinstance(tls, TlsConfig)
         self._only = tls.libssl
+        self._ssl_version = tls.ssl_version
+        self._settled_layouts: deque[Settled] = deque()
         self._reporter = reporter
         self._stopping = False
         self._recording_failed = False
@@ -82,10 +89,17 @@ class Capture:
         if self._recorder:
             undo.callback(self._recorder.close)
         module = MODULES["tls"]
-        self._kernel = Kernel(module.family, filters, ring_bytes=ring_bytes)
+        self._layouts = Layouts(
+            ssl_version=self._ssl_version, keys=common.wants_keylog, settled=self._settled_layouts.append
+        )
+        undo.callback(self._layouts.close)
+        wanted = Wanted(plaintext=common.wants_text, secrets=common.wants_keylog)
+        self._kernel = Kernel(module.family, filters, wanted, ring_bytes=ring_bytes)
         undo.callback(self._kernel.close)
-        if not self._kernel.addresses:
+        if self._kernel.way is None:
             self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
+        else:
+            self._reporter.debug(f"sockets are told by {self._kernel.way.value}")
         link_pids = common.pid if len(common.pid) <= LINK_PIDS_MAX and not self._child else ()
         self._attacher = Attacher(
             module,
@@ -93,15 +107,41 @@ class Capture:
             attached=self._library_attached,
             debug=self._reporter.debug,
             notice=self._reporter.notice,
+            layout_for=self._layouts.find,
             pids=link_pids,
         )
         self._watcher: Watcher | None = None
 
     def _library_attached(self, library: Library) -> None:
-        self.pipeline.add_library(library.number, library.name, tells_ends=library.tells_ends)
-        meta = Meta(library=library.number, name=library.name, path=library.path)
+        self._tell_of_library(library)
+        self._layouts.attached(library)
+
+    def _tell_of_library(self, library: Library) -> None:
+        secrets = secret_places(library.layout)
+        calibrated = library.layout is not None and library.layout.origin is Origin.CALIBRATION
+        trusted = calibrated or not self._kernel.sees_hellos
+        self.pipeline.add_library(
+            library.number, library.name, tells_ends=library.tells_ends, secrets=secrets, trusted=trusted
+        )
+        meta = Meta(library=library.number, name=library.name, path=library.path, layout=secrets or None)
         self._record(lambda recorder: recorder.begin(clock_offset_ns=self._offset_ns))
         self._record(lambda recorder: recorder.meta(meta))
+
+    def _settle_layouts(self) -> None:
+        """What calibration found is in force from here on."""
+        while self._settled_layouts:
+            number, found, why_not = self._settled_layouts.popleft()
+            library = self._attacher.libraries[number - 1]
+            if found is None:
+                self._reporter.debug(why_not)
+                problem = explain_layout(library.name, library.layout)
+            else:
+                problem = explain_difference(library.name, library.layout, found)
+                self._tell_of_library(self._attacher.relayout(number, found))
+                self._reporter.debug(f"{library.name}: layout found by calibration")
+            if problem:
+                tell = self._reporter.notice if self._common.wants_keylog else self._reporter.debug
+                tell(problem)
 
     def start(self) -> None:
         """start: attaches everything that is there now."""
@@ -124,9 +164,17 @@ class Capture:
         self._signals = Signals(self._interrupted, self._child)
         names = [library.name for library in self._attacher.libraries]
         seconds = time.monotonic() - self._began
-        self._reporter.ready(processes=processes, tls_processes=tls_processes, libraries=names, seconds=seconds)
+        self._reporter.ready(
+            processes=processes,
+            tls_processes=tls_processes,
+            libraries=names,
+            seconds=seconds,
+            keys_to=self.pipeline.keys_to,
+        )
 
     def _look_at(self, mapping: Mapping) -> bool:
+        if mapping.path.startswith("/memfd:") and parent_of(mapping.pid) == os.getpid():
+            return True  # a copy that calibration looks into
         return self._attacher.look_at_mapping(mapping.pid, mapping.device, mapping.inode)
 
     def _watch_failed(self, error: Exception) -> None:
@@ -144,6 +192,7 @@ class Capture:
         next_tick = 0
         while not self._stopping:
             moved = self._drain(timeout_ms)
+            self._settle_layouts()
             timeout_ms = POLL_MS if moved else IDLE_POLL_MS
             self._signals.pass_on()
             now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -188,11 +237,13 @@ class Capture:
         self._recording_failed = True
         self._reporter.notice(f"{error.message}; recording ends here")
         self.pipeline.losses["recording_failed"] = 1
-        if not self.pipeline.shows:
+        if not self.pipeline.shows and not self._common.wants_keylog:
             self.stop()
 
     def _learn(self, fact: Fact) -> None:
         """A held process goes on once its new file was looked at, and attached if need be."""
+        if isinstance(fact, SessionSeen) and fact.socket is None:
+            self._attacher.attach_bios(fact.library, fact.pid)
         if not isinstance(fact, ProcessHeld):
             return
         try:

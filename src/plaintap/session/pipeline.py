@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every record goes through, wherever it comes from: streams, protocols, one output.
+"""What every record goes through, wherever it comes from: streams, protocols, text and key log.
 
 It asks for no privilege and knows no kernel; a recording and a ring feed it alike.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
-from plaintap.config import CommonConfig
+from plaintap.config import STANDARD_OUTPUT, CommonConfig
 from plaintap.errors import OutputError
-from plaintap.events import Fact, Record
+from plaintap.events import Fact, Record, SecretLogged, SecretsSeen
 from plaintap.messages import Connection, Exchange, Message, Totals
 from plaintap.outputs.base import FormatOptions, SinkClosed
 from plaintap.outputs.registry import NothingFormatter, make_formatter
@@ -24,19 +24,23 @@ from plaintap.outputs.sinks.stdout import StdoutSink
 from plaintap.protocols.bodies import decode_body
 from plaintap.protocols.registry import Registry
 from plaintap.session.census import Census
+from plaintap.session.keylog import KeyLog
 from plaintap.streams.connections import Connections, LifeCycle
 
 RAW_RECORDS = 2  # -vv
 BODY_MAX_BYTES = 64 << 20
 """Of one body, where all of it is asked for."""
+STDOUT, STDERR = 1, 2
 KERNEL_LOSSES_IN_BYTES = ("ring_full_bytes", "unread_bytes", "beyond_ceiling_bytes")
 
 
 class Reporter(Protocol):
     """Who is told, in order, what happens to a capture."""
 
-    def ready(self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float) -> None:
-        """Every probe the start found is attached."""
+    def ready(
+        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+    ) -> None:
+        """Every probe the start found is attached; keys, if any, go to `keys_to`."""
 
     def notice(self, text: str) -> None:
         """One line the user should see."""
@@ -49,7 +53,7 @@ class Reporter(Protocol):
 
 
 class Pipeline:
-    """Records in, text on standard output, totals at the end."""
+    """Records in; text on standard output and keys in their file, as far as asked for; totals at the end."""
 
     def __init__(
         self,
@@ -63,11 +67,12 @@ class Pipeline:
     ) -> None:
         """`stop` is called when enough was shown or nobody looks any more, `learn` with every fact.
 
-        A live pipeline drops and counts what its output does not take in time; another waits.
+        A live pipeline drops and counts what its output does not take in time; another waits. Raises OutputError when
+        keys are all that is wanted and their file cannot be written.
         """
         self.exchanges = 0
         self.losses: dict[str, int] = {}
-        self.shows = common.format != "none" or not live
+        self.shows = common.wants_text and (common.format != "none" or not live)
         """Without it only facts are asked for, and counted."""
         self._common = common
         self._stop = stop
@@ -75,7 +80,12 @@ class Pipeline:
         self._reporter = reporter
         self._census = Census()
         self._endless: set[str] = set()
-        self._sink = QueuedSink(StdoutSink(), lossless=not live)
+        self._keylog = self._open_keylog(live=live) if common.wants_keylog else None
+        # Where keys are all that standard output has, what is said of them goes beside it.
+        beside = self._keylog is not None and common.keylog_path == STANDARD_OUTPUT
+        self._fd = STDERR if beside else STDOUT
+        stdout = StdoutSink(STDERR, name="standard error") if beside else StdoutSink()
+        self._sink = QueuedSink(stdout, lossless=not live)
         self.set_clock_offset(clock_offset_ns)
         limit_bytes = common.body_limit or BODY_MAX_BYTES
         bodies = common.verbose > 0 or common.hex or common.format == "ecapture"
@@ -84,20 +94,49 @@ class Pipeline:
             Registry(body_limit=limit_bytes if bodies else 0).recognise,
             want_records=common.verbose >= RAW_RECORDS,
             life_cycle=self._life_cycle,
-            on_fact=learn,
+            on_fact=self._take_fact,
             on_failure=lambda where: reporter.debug(f"a parser failed, its stream is shown raw: {where}"),
         )
 
+    def _open_keylog(self, *, live: bool) -> KeyLog:
+        common, alone = self._common, not self.shows
+        notice = self._reporter.notice
+        return KeyLog(common.keylog_path, lossless=not live, alone=alone, notice=notice, stop=self._stop)
+
     @property
     def failed(self) -> bool:
-        """The output could not take everything."""
-        return self._sink.failed
+        """An output could not take everything; of keys only where they were all that was wanted."""
+        return self._sink.failed or (self._keylog is not None and self._keylog.failed)
 
-    def add_library(self, number: int, name: str, *, tells_ends: bool) -> None:
-        """What the number in the records stands for."""
+    @property
+    def keys_to(self) -> str:
+        """Where keys go, for the ready line; "" when they go nowhere."""
+        return self._keylog.place if self._keylog else ""
+
+    @property
+    def secret_sets(self) -> int:
+        """Handshakes of which keys were had."""
+        return self._keylog.collector.handshakes if self._keylog else 0
+
+    def add_library(
+        self,
+        number: int,
+        name: str,
+        *,
+        tells_ends: bool,
+        secrets: Mapping[str, int] | None = None,
+        trusted: bool = True,
+    ) -> None:
+        """What the number in the records stands for; once more when more is known of it.
+
+        `secrets` says where the library's TLS 1.3 secrets are in the block of its records, by name, in bytes. A layout
+        that is not `trusted` is held against the ClientHellos that are seen.
+        """
         self.connections.libraries[number] = name
         if not tells_ends:
             self._endless.add(name)
+        if self._keylog:
+            self._keylog.collector.set_layout(number, name, secrets, trusted=trusted)
 
     def _life_cycle(self, connection: Connection) -> LifeCycle:
         return LifeCycle.DEFAULT if connection.library in self._endless else LifeCycle.SOCKET
@@ -105,7 +144,7 @@ class Pipeline:
     def set_clock_offset(self, clock_offset_ns: int) -> None:
         """From here on times of day are shown with this offset."""
         common = self._common
-        terminal = os.isatty(1)
+        terminal = os.isatty(self._fd)
         color = common.color == "always" or (common.color == "auto" and terminal and not os.environ.get("NO_COLOR"))
         options = FormatOptions(
             clock_offset_ns=clock_offset_ns,
@@ -138,22 +177,34 @@ class Pipeline:
             self._stop()
         return taken
 
+    def _take_fact(self, fact: Fact) -> None:
+        """Keys go to their file at once; what is told of them is no loss when it cannot be."""
+        if self._keylog and isinstance(fact, SecretsSeen | SecretLogged):
+            secrets = self._keylog.take(fact)
+            if secrets and (text := self._format(secrets)):
+                self._sink.write(text.encode())
+        self._learn(fact)
+
     def feed(self, batch: list[Record]) -> None:
         """Shows what the records complete; when nothing is shown, facts are enough."""
-        if not self.shows:
-            for record in batch:
-                if fact := self._census.take(record):
-                    self._learn(fact)
-            return
         with self._output():
-            self.connections.feed(batch)
+            if self.shows:
+                self.connections.feed(batch)
+            else:
+                for record in batch:
+                    if fact := self._census.take(record):
+                        self._take_fact(fact)
             self._sink.flush()
+        if self._keylog:
+            self._keylog.flush()
 
     def tick(self, now_ns: int) -> None:
         """About once a second: shows what has waited long enough."""
         with self._output():
             self.connections.tick(now_ns)
             self._sink.flush()
+        if self._keylog:
+            self._keylog.flush()
 
     @contextlib.contextmanager
     def _output(self) -> Iterator[None]:
@@ -162,7 +213,8 @@ class Pipeline:
             yield
         except SinkClosed:
             self._format = NothingFormatter().format
-            self._stop()
+            if self._fd == STDOUT:
+                self._stop()
         except OutputError as error:
             self._reporter.notice(f"{error.message}; what cannot be written is counted")
 
@@ -175,9 +227,12 @@ class Pipeline:
             self._sink.drain()
         with self._output():
             self._sink.close()
+        if self._keylog:
+            self._keylog.close()
         losses = {
             **kernel,
             **self.losses,
+            **(self._keylog.losses() if self._keylog else {}),
             "evicted_connections": streams.evicted,
             "undecodable_records": streams.undecodable + census.undecodable,
             "parser_failures": streams.parser_failures,
@@ -193,14 +248,19 @@ class Pipeline:
             lost_bytes=max(streams.lost_bytes, sum(kernel.get(name, 0) for name in KERNEL_LOSSES_IN_BYTES)),
             losses={name: number for name, number in losses.items() if number},
             unattributed=streams.unattributed + census.unattributed,
+            secret_sets=self.secret_sets if self._keylog else None,
         )
 
     def hurry(self) -> None:
         """Whoever reads the output is waited for no longer than a moment; safe in a signal handler."""
         self._sink.hurry()
+        if self._keylog:
+            self._keylog.hurry()
 
     def abandon(self) -> None:
-        """Lets go of the output; nothing after `close`."""
+        """Lets go of the outputs; nothing after `close`."""
         self._sink.hurry()
         with contextlib.suppress(SinkClosed, OutputError):
             self._sink.close()
+        if self._keylog:
+            self._keylog.abandon()

@@ -53,6 +53,8 @@ class Replay:
         if not self._ended and not self._stopped:
             self._reporter.notice(f"{self._config.path} has no end: it was cut, or its capture was killed")
             self._pipeline.losses["unfinished_recording"] = 1
+        if self._config.common.wants_keylog and not self._pipeline.secret_sets:
+            self._reporter.notice(f"{self._config.path} has no keys that are new: only -m keylog records them")
         totals = self._sum_up()
         return int(self._pipeline.failed or (self._config.common.strict and totals.lost_anything))
 
@@ -94,7 +96,7 @@ class Replay:
         if fact.clock_offset_ns is not None:
             self._pipeline.set_clock_offset(fact.clock_offset_ns)
         if fact.library is not None:
-            self._pipeline.add_library(fact.library, fact.name, tells_ends=True)
+            self._pipeline.add_library(fact.library, fact.name, tells_ends=True, secrets=fact.layout)
         if fact.counters is not None:
             self._counters = fact.counters
             self._ended = True

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
 from plaintap.events import (
@@ -21,6 +22,8 @@ from plaintap.events import (
     Record,
     SessionEnded,
     SessionSeen,
+    Socket,
+    UnixSocketSeen,
     decode_fact,
 )
 from plaintap.messages import Connection, Message, RecordSeen
@@ -81,6 +84,7 @@ class Connections:
         # Evicted and idle sessions may speak again, and their identity is told only once; of a process that has
         # exited, the totals may still come.
         self._dormant: dict[int, tuple[Connection, tuple[int, int]]] = {}
+        self._unix_sockets: dict[int, UnixSocketSeen] = {}
         self._sessions_of: dict[int, set[int]] = {}
         self._living: set[int] = set()
         self._ended_bytes = [0, 0]
@@ -181,6 +185,8 @@ class Connections:
             self._seen(fact)
         elif isinstance(fact, SessionEnded):
             self._ended(fact)
+        elif isinstance(fact, UnixSocketSeen):
+            self._keep_unix_socket(fact)
         elif isinstance(fact, ProcessExited):
             for session in list(self._sessions_of.get(fact.pid, ())):
                 self._end(session, ts_ns, "closed")
@@ -202,8 +208,18 @@ class Connections:
         connection.ssl = seen.ssl
         connection.library = self.libraries.get(seen.library, "")
         if seen.socket:
-            connection.socket = seen.socket
+            connection.socket = self._with_path(seen.session, seen.socket)
         worker.closes_when_idle = self._life_cycle(connection) is LifeCycle.DEFAULT
+
+    def _keep_unix_socket(self, seen: UnixSocketSeen) -> None:
+        """It is told before the session is, and once."""
+        self._unix_sockets[seen.session] = seen
+        if len(self._unix_sockets) > self._max_workers:
+            del self._unix_sockets[next(iter(self._unix_sockets))]
+
+    def _with_path(self, session: int, socket: Socket) -> Socket:
+        seen = self._unix_sockets.get(session)
+        return replace(socket, path=seen.path, peer_pid=seen.peer_pid) if seen else socket
 
     def _move(self, connection: Connection, pid: int) -> None:
         """Its process is known now."""
@@ -264,6 +280,8 @@ class Connections:
 
     def _end(self, session: int, ts_ns: int, reason: str, *, for_good: bool = False) -> None:
         worker = self._workers.pop(session)
+        if for_good:
+            self._unix_sockets.pop(session, None)
         connection = worker.connection
         worker.close(ts_ns, reason)
         self._ended_bytes[READ] += worker.seen_bytes(READ)

@@ -30,6 +30,8 @@ class AttachPoint(NamedTuple):
 
     vaddr: int
     why: str
+    is_emulated: bool = True
+    """Whether the kernel need not single-step it."""
 
 
 class Form(NamedTuple):
@@ -54,21 +56,26 @@ def cheapest_point(
 ) -> AttachPoint | None:
     """The first emulated instruction that every call passes once with its arguments intact, else the entry.
 
-    With `returns` the place is legal for a return probe too. `size` is the function's in bytes, 0 when unknown.
+    Nothing behind a locked instruction is chosen, so that a count of references is still the caller's. With `returns`
+    the place is legal for a return probe too. `size` is the function's in bytes, 0 when unknown.
     None where there is no code, or none that the kernel lets be probed.
     """
     line = decoder.straight_line(vaddr)
     if not line or line[0].is_refused:
         return None
     kept = frozenset(arguments)
+    obstacle = "the stack pointer moves" if returns else "an argument is lost"
     for instruction in line:
         if instruction.is_emulated and not _is_entered_again(decoder, vaddr, size, instruction):
             where = "at the entry" if instruction.vaddr == vaddr else f"{instruction.vaddr - vaddr} bytes in"
             return AttachPoint(instruction.vaddr, f"{instruction.mnemonic} {where}, which the kernel emulates")
+        if instruction.is_locked:
+            obstacle = "a count changes"
+            break
         if instruction.writes & kept or (returns and "rsp" in instruction.writes):
             break
-    obstacle = "the stack pointer moves" if returns else "an argument is lost"
-    return AttachPoint(vaddr, f"{line[0].mnemonic} at the entry, single-stepped: nothing emulated before {obstacle}")
+    why = f"{line[0].mnemonic} at the entry, single-stepped: nothing emulated before {obstacle}"
+    return AttachPoint(vaddr, why, is_emulated=False)
 
 
 def _is_entered_again(decoder: Decoder, vaddr: int, size: int, instruction: Instruction) -> bool:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from plaintap.errors import TargetError
-from plaintap.targets.elfsymbols import Symbol, SymbolTable, find_symbols
+from plaintap.targets.elfsymbols import Symbol, SymbolTable, find_symbols, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,11 +33,11 @@ _MACHINES |= {243: "riscv64", 258: "loongarch64"}
 _X86_64 = 62
 _EXECUTABLE, _SHARED = 2, 3
 
-_PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERPRETER, _PT_NOTE = 1, 2, 3, 4
 _PF_X, _PF_W = 1, 2
 _SHT_SYMTAB, _SHT_NOBITS, _SHT_DYNSYM, _SHT_VERSYM = 2, 8, 11, 0x6FFFFFFF
 _DT_NEEDED, _DT_PLTRELSZ, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ = 1, 2, 5, 6, 7, 8, 10
-_DT_JMPREL, _DT_VERSYM = 23, 0x6FFFFFF0
+_DT_SONAME, _DT_JMPREL, _DT_VERSYM = 14, 23, 0x6FFFFFF0
 # Dynamic tables by address; the one that follows the symbol table bounds it, since nothing says its length.
 _DT_TABLES = (4, _DT_STRTAB, _DT_RELA, _DT_JMPREL, 0x6FFFFEF5, _DT_VERSYM, 0x6FFFFFFC, 0x6FFFFFFE)
 
@@ -195,6 +195,23 @@ class ElfFile:
             raise TargetError(f"{self.name} has nothing at address {vaddr:#x}")
         return vaddr - segment.vaddr + segment.offset
 
+    def address_of(self, offset: int) -> int | None:
+        """Where the byte at this file offset is loaded."""
+        for segment in self._loads:
+            if segment.offset <= offset < segment.offset + segment.size:
+                return segment.vaddr + offset - segment.offset
+        return None
+
+    @property
+    def code(self) -> tuple[Segment, ...]:
+        """The loaded segments that are executable."""
+        return tuple(segment for segment in self._loads if segment.executable)
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is started, and not loaded by another; a program without an interpreter is not told apart."""
+        return any(segment.kind == _PT_INTERPRETER for segment in self.segments)
+
     def is_code(self, vaddr: int) -> bool:
         segment = self.segment_of(vaddr)
         return segment is not None and segment.executable
@@ -263,6 +280,11 @@ class ElfFile:
             return []
         return [self._string(strings + value) for tag, value in self._dynamic_entries if tag == _DT_NEEDED]
 
+    def soname(self) -> str | None:
+        """The name that others ask the loader for when they want this file (DT_SONAME)."""
+        strings, name = self._dynamic.get(_DT_STRTAB), self._dynamic.get(_DT_SONAME)
+        return None if strings is None or name is None else self._string(strings + name)
+
     def _string(self, vaddr: int) -> str:
         return self.read(vaddr, _NAME_MAX_BYTES).split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
@@ -315,7 +337,10 @@ class ElfFile:
         return None
 
     def symbols(self, names: Iterable[str]) -> dict[str, Symbol]:
-        """The functions defined here under these names: from the dynamic symbols, then from the full table."""
+        """The functions defined here under these names: from the dynamic symbols, then from the full table.
+
+        A `*` in a name stands for any letters and digits; what is found is under the name asked for.
+        """
         missing = set(names)
         found: dict[str, Symbol] = {}
         for table in self._symbol_tables():
@@ -324,6 +349,11 @@ class ElfFile:
             if not missing:
                 break
         return found
+
+    def mentions(self, names: Iterable[str]) -> bool:
+        """Whether one of the names is in a symbol table at all: defined, or asked of the loader."""
+        names = tuple(names)
+        return any(mentions(self, table, names) for table in self._symbol_tables())
 
     def _symbol_tables(self) -> Iterator[SymbolTable]:
         by_kind = {section.kind: section for section in reversed(self.sections)}

@@ -21,6 +21,7 @@ _CHUNK_BYTES = 24 * 40_000
 _TABLE_MAX_BYTES = 256 * 1024 * 1024
 """Larger tables are read up to here, so that a made-up one costs a second and not a day."""
 _STRINGS_MAX = 256
+_ANY_MAX_BYTES = 256
 _ENTRIES_MAX = 256
 _STT_FUNC = 2
 _HIDDEN_VERSION = 0x8000
@@ -58,7 +59,11 @@ class Readable(Protocol):
 
 
 def find_symbols(elf: Readable, table: SymbolTable, names: Iterable[str]) -> dict[str, Symbol]:
-    """The best definition of each name: default version before others, global before weak before local."""
+    """The best definition of each name: default version before others, global before weak before local.
+
+    A `*` in a name stands for any letters and digits or none, as in a mangled one; what is found is under the name
+    asked for.
+    """
     places = _find_strings(elf, table, names)
     if not places:
         return {}
@@ -66,33 +71,54 @@ def find_symbols(elf: Readable, table: SymbolTable, names: Iterable[str]) -> dic
     for index, (name_at, info, _, section, vaddr, size) in _entries(elf, table, frozenset(places)):
         if info & 0xF != _STT_FUNC or not section or not elf.is_code(vaddr):
             continue
-        name = places[name_at]
+        wanted, name = places[name_at]
         rank = (_is_hidden(elf, table, index), _BINDING_RANK.get(info >> 4, 3), index)
-        if name not in best or rank < best[name][0]:
-            best[name] = (rank, Symbol(name, vaddr, elf.file_offset(vaddr), size))
+        if wanted not in best or rank < best[wanted][0]:
+            best[wanted] = (rank, Symbol(name, vaddr, elf.file_offset(vaddr), size))
     return {name: symbol for name, (_, symbol) in best.items()}
 
 
-def _find_strings(elf: Readable, table: SymbolTable, names: Iterable[str]) -> dict[int, str]:
+def mentions(elf: Readable, table: SymbolTable, names: Iterable[str]) -> bool:
+    """Whether one of the names is in the table's strings, defined here or asked for."""
+    return bool(_find_strings(elf, table, names))
+
+
+class _Name(NamedTuple):
+    """What stands at a place in the string table."""
+
+    wanted: str
+    """The name asked for."""
+    name: str
+
+
+def _find_strings(elf: Readable, table: SymbolTable, names: Iterable[str]) -> dict[int, _Name]:
     """Where one of the names stands in the string table, as the tail of a longer string too (linkers share those)."""
-    places: dict[int, str] = {}
-    wanted = sorted({name.encode() for name in names})
+    places: dict[int, _Name] = {}
+    wanted = sorted(set(names))
+    exact = [name for name in wanted if "*" not in name]
     # The regular expression engine is ten times as fast when all alternatives begin alike.
-    patterns = [_pattern(prefix, group) for prefix, group in groupby(wanted, key=lambda name: name[:4])]
-    overlap = max(map(len, wanted), default=0)
+    patterns = [(_pattern(prefix, group), "") for prefix, group in groupby(exact, key=lambda name: name[:4])]
+    patterns += [(_open_pattern(name), name) for name in wanted if "*" in name]
+    overlap = max((len(name) + _ANY_MAX_BYTES * name.count("*") for name in wanted), default=0)
     size = min(table.strings_size, _TABLE_MAX_BYTES)
     for at, chunk in elf.chunks(table.strings_offset, size, chunk_bytes=_CHUNK_BYTES, overlap_bytes=overlap):
-        for pattern in patterns:
+        for pattern, asked in patterns:
             for match in pattern.finditer(chunk):
-                places[at + match.start()] = match[0][:-1].decode()
+                name = match[0][:-1].decode()
+                places[at + match.start()] = _Name(asked or name, name)
                 if len(places) >= _STRINGS_MAX:
                     return places
     return places
 
 
-def _pattern(prefix: bytes, names: Iterable[bytes]) -> re.Pattern[bytes]:
-    tails = b"|".join(re.escape(name[len(prefix) :]) for name in names)
-    return re.compile(re.escape(prefix) + b"(?:" + tails + b")\0")
+def _pattern(prefix: str, names: Iterable[str]) -> re.Pattern[bytes]:
+    tails = b"|".join(re.escape(name[len(prefix) :].encode()) for name in names)
+    return re.compile(re.escape(prefix.encode()) + b"(?:" + tails + b")\0")
+
+
+def _open_pattern(name: str) -> re.Pattern[bytes]:
+    any_letters = rb"[A-Za-z0-9_]{0,%d}?" % _ANY_MAX_BYTES
+    return re.compile(any_letters.join(re.escape(part.encode()) for part in name.split("*")) + b"\0")
 
 
 def _entries(

@@ -37,6 +37,9 @@ def test_bare_all_and_tls_capture_the_host(cli: Cli, words: list[str]) -> None:
         (["--cgroup-path", "/sys/fs/cgroup/a"], {"cgroup_path": "/sys/fs/cgroup/a"}),
         (["-m", "text"], {"model": ("text",)}),
         (["--model", "text"], {"model": ("text",)}),
+        (["-m", "key", "-k", "x.log"], {"model": ("keylog",), "keylogfile": "x.log"}),
+        (["-m", "text,keylog", "--keylogfile=x"], {"model": ("text", "keylog"), "keylogfile": "x"}),
+        (["-m", "text", "-m", "keylog", "--keylog-file", "x"], {"model": ("text", "keylog"), "keylogfile": "x"}),
         (["--format", "ecapture"], {"format": "ecapture"}),
         (["-v"], {"verbose": 1}),
         (["-vv"], {"verbose": 2}),
@@ -62,6 +65,32 @@ def test_each_flag_before_after_and_without_a_command(cli: Cli, words: list[str]
 def test_flags_on_both_sides_join(cli: Cli) -> None:
     outcome = cli("-v", "-p", "1", "--mapsize", "16", "tls", "-v", "-p", "2", "--mapsize", "32")
     assert outcome.capture.common == CommonConfig(verbose=2, pid=(1, 2), mapsize=32)
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ([], "plaintap_key.log"),
+        (["all"], "plaintap_key.log"),
+        (["run", "true"], "plaintap_key.log"),
+        (["tls"], "plaintap_openssl_key.log"),
+        (["openssl"], "plaintap_openssl_key.log"),
+    ],
+)
+def test_where_keys_go_when_nobody_says(cli: Cli, words: list[str], path: str) -> None:
+    assert cli("-m", "keylog", *words).capture.common.keylog_path == path
+    assert cli("-m", "keylog", "-k", "mine.log", *words).capture.common.keylog_path == "mine.log"
+
+
+def test_a_file_for_keys_may_stand_ready_for_who_wants_them(cli: Cli) -> None:
+    cli.environ["PLAINTAP_KEYLOGFILE"] = "x.log"
+    assert cli().capture.common.model == ("text",)
+    assert cli("-m", "keylog").capture.common.keylog_path == "x.log"
+
+
+def test_replay_makes_keys(cli: Cli) -> None:
+    common = CommonConfig(model=("keylog",), keylogfile="-")
+    assert cli("replay", "a.ptap", "-m", "keylog", "-k", "-").replay == ReplayConfig(path="a.ptap", common=common)
 
 
 def test_libssl_belongs_to_tls_and_run(cli: Cli) -> None:

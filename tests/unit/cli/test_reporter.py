@@ -41,6 +41,13 @@ def test_lines() -> None:
     assert summary.endswith("nothing lost")
 
 
+def test_the_ready_line_says_where_keys_go() -> None:
+    stream = io.StringIO()
+    reporter = Reporter(stream=stream, environ={})
+    reporter.ready(processes=1, tls_processes=0, libraries=[], seconds=0.1, keys_to="plaintap_key.log")
+    assert stream.getvalue().endswith(" · attached in 0.10 s · keys to plaintap_key.log\n")
+
+
 def test_debug_lines_only_with_debug() -> None:
     stream = io.StringIO()
     Reporter(stream=stream, environ={}, debug=True).debug("attached at +0x16")

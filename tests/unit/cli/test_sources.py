@@ -49,7 +49,8 @@ VALUES = {
     "uid": ("0", "0"),
     "comm": ("a", "'a'"),
     "cgroup_path": ("/a", "'/a'"),
-    "model": ("text", "['text']"),
+    "model": ("text,key", "['text', 'key']"),
+    "keylogfile": ("k.log", "'k.log'"),
     "format": ("none", "'none'"),
     "verbose": ("2", "2"),
     "hex": ("true", "true"),
@@ -63,6 +64,7 @@ VALUES = {
     "debug": ("1", "true"),
     "all.modules": ("tls", "['tls']"),
     "tls.libssl": ("/l", "'/l'"),
+    "tls.ssl_version": ("3.0.13", "'3.0.13'"),
     "replay.realtime": ("1", "true"),
 }
 
@@ -162,8 +164,8 @@ def test_what_a_command_has_no_use_for_is_ignored(cli: Cli, file: Path) -> None:
         ),
         (
             "model = 'pcap'\n",
-            "model in {}: pcap is not available in this version, only text is",
-            "-m text shows the traffic, and so does leaving -m out",
+            "model in {}: pcap is not available in this version, only text and keylog are",
+            "-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys",
         ),
         ("mapsize =\n", "--config: {} is no TOML: invalid value (at line 1, column 10)", None),
     ],

@@ -7,13 +7,14 @@ The code is what GCC makes of OpenSSL 1.1.1, 3.0 and 3.3 in distributions, wheel
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from elf_image import ENDBR64, PUSH_RBP, RET, TEXT_OFFSET, TEXT_VADDR, ElfImage, Piece
+from elf_image import ENDBR64, PUSH_RBP, RET, RODATA_VADDR, TEXT_OFFSET, TEXT_VADDR, ElfImage, Piece
 
-from plaintap.modules.base import CallPoint, NotHookable, ProbePlan
-from plaintap.modules.openssl import plan
+from plaintap.modules.base import NotHookable, Point, ProbePlan
+from plaintap.modules.openssl import carriers, plan
 from plaintap.targets.elf import ElfFile
 
 SUB_8, ADD_8 = b"\x48\x83\xec\x08", b"\x48\x83\xc4\x08"
@@ -52,9 +53,21 @@ def offset(vaddr: int) -> int:
     return vaddr - TEXT_VADDR + TEXT_OFFSET
 
 
-def points(calls: Sequence[CallPoint]) -> list[tuple[str, int, bool, int]]:
-    assert all(call.entry_offset == call.return_offset for call in calls)
-    return [(call.function, call.entry_offset, call.write, call.done_argument) for call in calls]
+def calls(found: ProbePlan, kind: str = "call") -> list[Point]:
+    """The entries; each has its return at the same place."""
+    entries = [point for point in found.points if point.program == f"pt_{kind}_enter"]
+    returns = [point for point in found.points if point.program == f"pt_{kind}_return"]
+    assert [replace(each, program=f"pt_{kind}_enter", returns=False) for each in returns] == entries
+    assert all(each.returns for each in returns)
+    return entries
+
+
+def points(entries: Sequence[Point]) -> list[tuple[str, int, bool, int]]:
+    return [(point.function, point.offset, point.write, point.done_argument) for point in entries]
+
+
+def places(found: Sequence[Point], program: str) -> list[tuple[str, int]]:
+    return [(point.function, point.offset) for point in found if point.program == program]
 
 
 def shared_30(*, entry: bytes = b"") -> tuple[ElfImage, int, int]:
@@ -75,16 +88,18 @@ def test_function_behind(tmp_path: Path) -> None:
     image, read, write = shared_30()
     found = plan_of(tmp_path, image)
     assert (found.name, found.version) == ("libssl 3.0.16", "3.0.16")
-    assert points(found.calls) == [
+    assert points(calls(found)) == [
         ("ssl_read_internal", offset(read), False, 4),
         ("ssl_write_internal", offset(write), True, 4),
     ]
-    assert found.calls[0].why == (
+    assert calls(found)[0].why == (
         f"ssl_read_internal at {read:#x}, called by SSL_read and SSL_read_ex; "
         "push at the entry, which the kernel emulates"
     )
-    (free,) = found.frees
-    assert (free.offset % 16, free.why) == (3, "je 3 bytes in, which the kernel emulates")
+    (free,) = (point for point in found.points if point.program == "pt_session_free")
+    assert found.tells_ends
+    assert free.offset % 16 == 3
+    assert free.why.endswith("; je 3 bytes in, which the kernel emulates")
 
 
 @pytest.mark.parametrize("fields", [{"full_table": True}, {"sections": False}])
@@ -92,12 +107,12 @@ def test_function_behind_in_other_tables(tmp_path: Path, fields: dict[str, bool]
     image, read, write = shared_30()
     for name, value in fields.items():
         setattr(image, name, value)
-    assert [call[1] for call in points(plan_of(tmp_path, image).calls)] == [offset(read), offset(write)]
+    assert [call[1] for call in points(calls(plan_of(tmp_path, image)))] == [offset(read), offset(write)]
 
 
 def test_behind_endbr64(tmp_path: Path) -> None:
     image, read, write = shared_30(entry=ENDBR64)
-    assert [call[1] for call in points(plan_of(tmp_path, image).calls)] == [offset(read) + 4, offset(write) + 4]
+    assert [call[1] for call in points(calls(plan_of(tmp_path, image)))] == [offset(read) + 4, offset(write) + 4]
 
 
 @pytest.mark.parametrize("imported", [True, False], ids=["through the linkage table", "directly"])
@@ -110,7 +125,7 @@ def test_flags_since_33(tmp_path: Path, imported: bool) -> None:
     extended_2 = image.add("SSL_write_ex2", extended(write))
     target = image.add_import("SSL_write_ex2") if imported else extended_2
     image.add("SSL_write_ex", [b"\x49\x89\xc8", b"\x31\xc9", ("jmp", target)])
-    assert points(plan_of(tmp_path, image).calls) == [("ssl_write_internal", offset(write), True, 5)]
+    assert points(calls(plan_of(tmp_path, image))) == [("ssl_write_internal", offset(write), True, 5)]
 
 
 def test_static_error_function_is_not_taken_for_it(tmp_path: Path) -> None:
@@ -122,7 +137,7 @@ def test_static_error_function_is_not_taken_for_it(tmp_path: Path) -> None:
     image.add("SSL_read_ex", extended(read))
     found = plan_of(tmp_path, image, "_rust.abi3.so")
     assert found.name == "_rust.abi3.so: OpenSSL 3.0.16"
-    assert points(found.calls) == [("ssl_read_internal", offset(read), False, 4)]
+    assert points(calls(found)) == [("ssl_read_internal", offset(read), False, 4)]
 
 
 def test_inlined(tmp_path: Path) -> None:
@@ -137,7 +152,7 @@ def test_inlined(tmp_path: Path) -> None:
     early = image.add("SSL_write_early_data", [PUSH_RBP, METHOD_CALL, ("call", places["ssl_write_internal"]), RET])
     found = plan_of(tmp_path, image, "node")
     assert found.name == "node: OpenSSL 3.0.16"
-    assert points(found.calls) == [
+    assert points(calls(found)) == [
         ("ssl_read_internal", offset(places["ssl_read_internal"]), False, 4),
         ("SSL_read", offset(places["SSL_read"]), False, 0),
         ("SSL_read_ex", offset(places["SSL_read_ex"]), False, 4),
@@ -152,14 +167,14 @@ def test_inlined_since_33(tmp_path: Path) -> None:
     image = ElfImage(rodata=VERSION)
     for name in ("SSL_read_ex", "SSL_write", "SSL_write_ex", "SSL_write_ex2", "ssl_write_internal"):
         image.add(name, inlined())
-    done = {call.function: call.done_argument for call in plan_of(tmp_path, image).calls}
+    done = {call.function: call.done_argument for call in calls(plan_of(tmp_path, image))}
     assert done == {"SSL_read_ex": 4, "ssl_write_internal": 5, "SSL_write": 0, "SSL_write_ex": 4, "SSL_write_ex2": 5}
 
 
 def test_early_data_through_the_public_function(tmp_path: Path) -> None:
     image, read, write = shared_30()
     image.add("SSL_read_early_data", [PUSH_RBP, ("call", image.add_import("SSL_read_ex")), RET])
-    assert [call[1] for call in points(plan_of(tmp_path, image).calls)] == [offset(read), offset(write)]
+    assert [call[1] for call in points(calls(plan_of(tmp_path, image)))] == [offset(read), offset(write)]
 
 
 def test_forms_that_disagree(tmp_path: Path) -> None:
@@ -168,9 +183,9 @@ def test_forms_that_disagree(tmp_path: Path) -> None:
     one, two = (image.add("", [PUSH_RBP, METHOD_CALL, RET]) for _ in range(2))
     read = image.add("SSL_read", plain(one, error))
     read_ex = image.add("SSL_read_ex", extended(two))
-    calls = plan_of(tmp_path, image).calls
-    assert points(calls) == [("SSL_read", offset(read), False, 0), ("SSL_read_ex", offset(read_ex), False, 4)]
-    assert calls[0].why == (
+    found = calls(plan_of(tmp_path, image))
+    assert points(found) == [("SSL_read", offset(read), False, 0), ("SSL_read_ex", offset(read_ex), False, 4)]
+    assert found[0].why == (
         f"SSL_read at {read:#x}, nothing agreed on behind it; "
         "sub at the entry, single-stepped: nothing emulated before the stack pointer moves"
     )
@@ -183,7 +198,7 @@ def test_extended_form_over_the_plain_one(tmp_path: Path) -> None:
     image.add("SSL_read_ex", [SUB_8, ("call", read), ADD_8, RET])
     found = plan_of(tmp_path, image, "server")
     assert found.name == "server: AWS-LC 1.30.1"
-    assert points(found.calls) == [("SSL_read", offset(read), False, 0)]
+    assert points(calls(found)) == [("SSL_read", offset(read), False, 0)]
 
 
 def test_boringssl(tmp_path: Path) -> None:
@@ -192,8 +207,8 @@ def test_boringssl(tmp_path: Path) -> None:
     image.add("SSL_CTX_set_grease_enabled", [RET])
     found = plan_of(tmp_path, image, "libssl.so.0")
     assert found.name == "libssl: BoringSSL"
-    assert points(found.calls) == [("SSL_read", offset(read), False, 0), ("SSL_write", offset(write), True, 0)]
-    assert found.frees == ()
+    assert points(calls(found)) == [("SSL_read", offset(read), False, 0), ("SSL_write", offset(write), True, 0)]
+    assert not found.tells_ends
 
 
 def test_users_of_the_library_are_no_targets(tmp_path: Path) -> None:
@@ -210,10 +225,163 @@ def test_no_code(tmp_path: Path) -> None:
     path = image.write(tmp_path / "libssl.so.3")
     with ElfFile(path, name="libssl.so.3") as elf, pytest.raises(NotHookable) as caught:
         plan(elf, path)
-    assert caught.value.message == f"libssl.so.3 cannot be probed: no usable code at {TEXT_VADDR:#x} (SSL_read)"
+    assert caught.value.message == (
+        f"libssl.so.3: seen, not hookable, because there is no usable code at {TEXT_VADDR:#x} (SSL_read)"
+    )
 
 
 def test_version_unknown(tmp_path: Path) -> None:
     image = ElfImage()
     image.add("SSL_read", inlined())
     assert (plan_of(tmp_path, image).name, plan_of(tmp_path, image, "app").name) == ("libssl: OpenSSL", "app: OpenSSL")
+
+
+# Handshake, life and secrets.
+
+LOAD = b"\x48\x8b\x77\x08"  # mov rsi, [rdi+8]
+
+
+def test_handshake_by_the_function_that_the_others_call(tmp_path: Path) -> None:
+    image, _, _ = shared_30()
+    handshake = image.add("SSL_do_handshake", [PUSH_RBP, METHOD_CALL, RET])
+    image.add("SSL_connect", [PUSH_RBP, ("call", image.add_import("SSL_do_handshake")), RET])
+    image.add("SSL_accept", [("jmp", handshake)])
+    found = calls(plan_of(tmp_path, image), "handshake")
+    assert [(point.function, point.offset) for point in found] == [("SSL_do_handshake", offset(handshake))]
+
+
+def test_handshake_by_each_that_does_its_own(tmp_path: Path) -> None:
+    """Up to 1.0.2, and where compilers inline it (Node 12 and 20)."""
+    image, _, _ = shared_30()
+    handshake = image.add("SSL_do_handshake", [PUSH_RBP, METHOD_CALL, RET])
+    connect = image.add("SSL_connect", [PUSH_RBP, METHOD_CALL, RET])
+    image.add("SSL_accept", [PUSH_RBP, ("call", handshake), RET])
+    found = calls(plan_of(tmp_path, image), "handshake")
+    assert [(point.function, point.offset) for point in found] == [
+        ("SSL_do_handshake", offset(handshake)),
+        ("SSL_connect", offset(connect)),
+    ]
+    assert "does not call SSL_do_handshake" in found[1].why
+
+
+def test_beginning_reuse_and_end(tmp_path: Path) -> None:
+    """The beginning may be seen with its argument lost; the end is seen before the count of references changes."""
+    image, _, _ = shared_30()
+    image.symbols = [symbol for symbol in image.symbols if symbol.name != "SSL_free"]
+    new = image.add("SSL_new", [b"\x31\xff", PUSH_RBP, RET])
+    clear = image.add("SSL_clear", [b"\x31\xff", PUSH_RBP, RET])
+    free = image.add("SSL_free", [b"\xb8\x01\x00\x00\x00", b"\xf0\xff\x4f\x10", PUSH_RBP, RET])
+    found = plan_of(tmp_path, image).points
+    assert places(found, "pt_session_new") == [("SSL_new", offset(new) + 2)]
+    assert places(found, "pt_session_clear") == [("SSL_clear", offset(clear))]
+    assert places(found, "pt_session_free") == [("SSL_free", offset(free))]
+
+
+def test_an_end_that_cannot_be_probed_is_none(tmp_path: Path) -> None:
+    image = ElfImage(rodata=VERSION)
+    image.add("SSL_read", inlined())
+    image.add("SSL_free", [b"\xf0\xff\x4f\x10", RET])
+    assert not plan_of(tmp_path, image).tells_ends
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ssl_log_secret",
+        "_ZN4bssl14ssl_log_secretEPK6ssl_stPKcNS_4SpanIKhEE",
+        "_ZN4bssl8v2026_0114ssl_log_secretEPK6ssl_stPKcNS_4SpanIKhEE",
+    ],
+)
+def test_secrets_by_symbol(tmp_path: Path, name: str) -> None:
+    image, _, _ = shared_30()
+    log = image.add(name, [PUSH_RBP, RET])
+    assert places(plan_of(tmp_path, image).points, "pt_secret_log") == [("ssl_log_secret", offset(log))]
+
+
+SHUFFLE = b"\x48\x89\xd6"  # mov rsi, rdx
+LABELS = b"EXPORTER_SECRET\0CLIENT_RANDOM\0"
+EXPORTER, RANDOM = RODATA_VADDR + len(VERSION), RODATA_VADDR + len(VERSION) + 16
+
+
+def logging(entry: bytes, *, unwind: bool) -> tuple[ElfImage, int, int, int]:
+    image, _, _ = shared_30()
+    image.rodata, image.unwind = VERSION + LABELS, unwind
+    log = image.add("", [entry, SHUFFLE, RET])
+    first = image.add("", [PUSH_RBP, ("lea rsi", EXPORTER), ("call", log), RET])
+    second = image.add("", [PUSH_RBP, ("lea rsi", RANDOM), ("call", log), RET])
+    return image, log, first + 8, second + 8
+
+
+def test_secrets_by_what_the_function_is_called_with(tmp_path: Path) -> None:
+    image, log, _, _ = logging(PUSH_RBP, unwind=True)
+    found = plan_of(tmp_path, image).points
+    assert places(found, "pt_secret_log") == [("ssl_log_secret", offset(log))]
+
+
+def test_secrets_at_the_calls_where_the_entry_is_dear(tmp_path: Path) -> None:
+    image, _, first, second = logging(SHUFFLE, unwind=True)
+    found = plan_of(tmp_path, image).points
+    assert places(found, "pt_secret_log") == [("ssl_log_secret", offset(first)), ("ssl_log_secret", offset(second))]
+    why = next(point.why for point in found if point.program == "pt_secret_log")
+    assert why.endswith(f"which gets the labels of the key log; its call at {first:#x}, which the kernel emulates")
+
+
+def test_secrets_at_the_entry_where_the_calls_are_not_sure(tmp_path: Path) -> None:
+    image, log, _, _ = logging(SHUFFLE, unwind=False)
+    assert places(plan_of(tmp_path, image).points, "pt_secret_log") == [("ssl_log_secret", offset(log))]
+
+
+def test_no_secrets_before_111(tmp_path: Path) -> None:
+    image, _, _ = shared_30()
+    assert places(plan_of(tmp_path, image).points, "pt_secret_log") == []
+
+
+# Where bytes are handed over.
+
+
+def test_the_other_half_is_named(tmp_path: Path) -> None:
+    image, _, _ = shared_30()
+    image.needed = ("libc.so.6", "libcrypto-fb8d5b21.so.3")
+    found = plan_of(tmp_path, image)
+    assert found.needs == ("libcrypto-fb8d5b21.so.3", "libc.so.6")
+    assert found.carriers == ()
+
+
+def test_carriers_in_the_same_file_and_apart(tmp_path: Path) -> None:
+    image, _, _ = shared_30()
+    write = image.add("BIO_write", [LOAD, PUSH_RBP, RET])
+    read = image.add("BIO_read", [PUSH_RBP, RET])
+    found = plan_of(tmp_path, image, "node").carriers
+    assert [(point.program, point.offset, point.returns) for point in found] == [
+        ("pt_bio_write", offset(write), False),
+        ("pt_bio_read_enter", offset(read), False),
+        ("pt_bio_read_return", offset(read), True),
+    ]
+    with ElfFile(str(tmp_path / "node")) as elf:
+        assert carriers(elf) == found
+
+
+def test_no_carriers_in_other_files(tmp_path: Path) -> None:
+    image = ElfImage()
+    image.add("BIO_write", [PUSH_RBP, RET])
+    with ElfFile(image.write(tmp_path / "libother.so")) as elf:
+        assert carriers(elf) == ()
+
+
+# Which family.
+
+
+def test_a_version_that_lies(tmp_path: Path) -> None:
+    """As workerd, which has an OpenSSL 1.1.1w in WebAssembly among its constants."""
+    image = ElfImage(rodata=VERSION)
+    image.add("SSL_read", inlined())
+    image.add("_ZN4bssl14ssl_log_secretEPK6ssl_stPKcNS_4SpanIKhEE", [PUSH_RBP, RET])
+    found = plan_of(tmp_path, image, "workerd")
+    assert (found.name, found.version) == ("workerd: BoringSSL", "BoringSSL")
+
+
+def test_aws_lc_names_itself(tmp_path: Path) -> None:
+    image = ElfImage(rodata=b"OpenSSL 1.1.1 (compatible; AWS-LC 1.30.1)\0")
+    image.add("SSL_read", inlined())
+    image.add("SSL_CTX_set_grease_enabled", [RET])
+    assert plan_of(tmp_path, image, "server").version == "AWS-LC 1.30.1"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from plaintap.events import Socket
-from plaintap.messages import Connection, Exchange, Request, Response
+from plaintap.events import SecretOwner, Socket
+from plaintap.messages import Connection, Exchange, Request, Response, Secrets
 
 MS = 1_000_000
 START_NS = 5_000_000_000
@@ -116,5 +116,44 @@ def make_exchange(
             "response": make_response(),
         } | changes
         return Exchange(**values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_owner() -> Callable[..., SecretOwner]:
+    def make(**changes: Any) -> SecretOwner:
+        socket_of_it = Socket(7, int(socket.AF_INET), "10.0.0.1", 40001, "93.184.216.34", 443, 1, 5, 1)
+        values: dict[str, Any] = {
+            "session": 1,
+            "ts_ns": START_NS,
+            "pid": 8123,
+            "tid": 8123,
+            "uid": 0,
+            "comm": "curl",
+            "ssl": 0xABC0,
+            "library": 1,
+            "socket": socket_of_it,
+            "client_random": bytes(range(32)),
+            "hello_matched": True,
+            "handshake_seen": True,
+        } | changes
+        return SecretOwner(**values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_secrets(make_owner: Callable[..., SecretOwner]) -> Callable[..., Secrets]:
+    def make(**changes: Any) -> Secrets:
+        values: dict[str, Any] = {
+            "owner": make_owner(),
+            "library": "libssl 3.0.22",
+            "version": 0x0304,
+            "cipher": 0x1302,
+            "lines": (("EXPORTER_SECRET", b"s" * 48),),
+            "gathered": 5,
+        } | changes
+        return Secrets(**values)
 
     return make

@@ -19,7 +19,11 @@ def counters() -> Iterator[str]:
     """The kernel side's by its table, the session's by where they are set: read off the sources."""
     for path in (PACKAGE / "runtime" / "counters.py", *(PACKAGE / "session").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Assign):
+            if isinstance(node, ast.FunctionDef) and node.name == "losses":
+                (returned,) = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+                assert isinstance(returned, ast.Dict)
+                yield from (ast.literal_eval(key) for key in returned.keys if key)
+            elif isinstance(node, ast.Assign):
                 (target, *_), value = map(ast.unparse, node.targets), node.value
                 if target == "NAMES":
                     yield from ast.literal_eval(value)
@@ -42,6 +46,26 @@ def test_ready_line() -> None:
         "8 TLS libraries in 3 of them (lib0\\x1b, lib1\\x1b, lib2\\x1b, lib3\\x1b, lib4\\x1b, lib5\\x1b, 2 more)"
         in many
     )
+
+
+def test_ready_line_says_where_keys_go() -> None:
+    assert ready_line("0.1", 1, [], 0, 0.1, keys_to="/tmp/a\x1b.log") == (
+        "plaintap 0.1 · 1 process · no TLS library in any of them yet · attached in 0.10 s · keys to /tmp/a\\x1b.log"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "middle"),
+    [
+        ({"secret_sets": 3}, "3 secret sets"),
+        ({"secret_sets": 0}, "0 secret sets"),
+        ({"secret_sets": 1, "exchanges": 2, "bytes": 9}, "1 secret set · 2 exchanges · 9 B"),
+        ({"secret_sets": None}, "0 exchanges · 0 B"),
+    ],
+)
+def test_summary_line_counts_keys_where_they_were_asked_for(changes: dict[str, int], middle: str) -> None:
+    totals = Totals(duration_s=12, processes=2, connections=4, **changes)  # type: ignore[arg-type]
+    assert summary_line(totals) == f"12 s · 2 processes · 4 connections · {middle} · nothing lost"
 
 
 def test_summary_line() -> None:
@@ -82,6 +106,10 @@ def test_summary_line() -> None:
         ({"sink_dropped": 3, "sink_dropped_bytes": 500}, ["3 writes (500 bytes): the output could not take them"]),
         ({"watch_lost": 4}, ["4 mapping notices: a new library may have been missed"]),
         ({"not_held": 1}, ["1 process: not stopped at a new library, its first bytes may be missing"]),
+        ({"sessions_without_secrets": 1}, ["1 connection: ended before keys of it were found"]),
+        ({"secrets_refused": 2}, ["2 handshakes: secrets that were not whole, or contradicted each other"]),
+        ({"keylog_lost": 1}, ["1 key log entry: could not be written"]),
+        ({"keylog_failed": 1}, ["the key log: it could not be opened"]),
         ({"recording_failed": 1}, ["the end of the recording: it could not be written"]),
         ({"cut_recording_bytes": 7}, ["7 bytes: the recording ends inside a record"]),
         ({"from_the_future": 4}, ["from_the_future 4"]),
@@ -98,5 +126,6 @@ def test_lost_bytes_without_a_counter() -> None:
 
 def test_every_counter_there_is_has_words() -> None:
     names = set(counters())
+    assert {"keylog_lost", "keylog_failed", "secrets_refused"} <= names
     assert {"ring_full_bytes", "recording_failed", "watch_lost", "sink_dropped", "parser_failures"} <= names
     assert [name for name in sorted(names) if name in " ".join(loss_words(Totals(losses={name: 1})))] == []

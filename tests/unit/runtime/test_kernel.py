@@ -13,7 +13,8 @@ import pytest
 
 from plaintap import _native
 from plaintap.errors import KernelError, TargetError
-from plaintap.runtime.kernel import Kernel, Probe
+from plaintap.runtime import sockets
+from plaintap.runtime.kernel import BIO_PROGRAMS, PROBE_PROGRAMS, TRACEPOINTS, Kernel, Probe
 from plaintap.runtime.kernel_config import Filters
 
 PROBES = [
@@ -24,10 +25,20 @@ PROBES = [
 
 
 class FakeObject:
+    """Has every program but those, as long as they are loaded, and one map."""
+
+    def __init__(self) -> None:
+        self.unknown: set[str] = set()
+        self.not_loaded: set[str] = set()
+        self.maps_asked: list[str] = []
+
     def program_fd(self, name: str) -> int:
-        return 1000
+        if name in self.unknown:
+            raise KeyError(f"no program {name}")
+        return -1 if name in self.not_loaded else 1000
 
     def map_fd(self, name: str) -> int:
+        self.maps_asked.append(name)
         return 1001
 
 
@@ -42,7 +53,8 @@ class LoadedKernel(Kernel):
         self._closed = False
         self._closers = []
         self._multi = True
-        self._object = FakeObject()  # type: ignore[assignment] # only these two of its methods are used
+        self.object = FakeObject()
+        self._object = self.object  # type: ignore[assignment] # only these two of its methods are used
         self.by_pid = by_pid
 
     @property
@@ -147,3 +159,27 @@ def test_what_is_attached_after_the_end_goes_at_once(links: FakeLinks) -> None:
     kernel.attach(0, PROBES, library=1)
     assert len(links.made) == 3
     assert links.still_open() == []
+
+
+def test_a_program_that_was_not_loaded_is_not_there() -> None:
+    kernel = LoadedKernel()
+    kernel.object.unknown, kernel.object.not_loaded = {"pt_bio_write"}, {"pt_trace_tcp_send"}
+    assert [kernel.has(name) for name in ("pt_call_enter", "pt_bio_write", "pt_trace_tcp_send")] == [True, False, False]
+
+
+def test_a_layout_is_given_to_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[tuple[int, bytes, bytes]] = []
+    monkeypatch.setattr(_native, "map_update", lambda *update: updates.append(update))
+    kernel = LoadedKernel()
+    kernel.set_layout(7, b"a layout")
+    assert updates == [(1001, b"\7\0\0\0", b"a layout")]
+    assert kernel.object.maps_asked == ["pt_layouts"]
+
+
+def test_only_runs_of_loaded_programs_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = LoadedKernel()
+    kernel.object.not_loaded = set(sockets.PROGRAMS)
+    kernel.object.unknown = set(BIO_PROGRAMS)
+    monkeypatch.setattr("plaintap.runtime.kernel.read_counters", lambda _fd: {"too_deep": 1})
+    monkeypatch.setattr(_native, "program_missed", lambda fd: {1000: 3}[fd])
+    assert kernel.counters() == {"too_deep": 1, "missed_runs": 3 * (len(PROBE_PROGRAMS) + len(TRACEPOINTS))}

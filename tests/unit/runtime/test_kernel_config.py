@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-import re
+import pytest
+from wire_header import Header
 
-from wire_header import INCLUDE, Header
-
+from plaintap.events import CHUNK_MAX_BYTES
 from plaintap.modules.cookies import LIBRARIES_MAX
-from plaintap.runtime.kernel_config import CEILING_CHUNKS, CONFIG, Filters, pack_config
+from plaintap.runtime import counters, kernel
+from plaintap.runtime.kernel_config import CEILING_CHUNKS, CONFIG, Filters, Wanted, pack_config
 
 KERNEL = Header("wire.h", "config.h")
-CALLS = (INCLUDE / "calls.h").read_text()
+SESSIONS = Header("wire.h", "socket.h", "session.h")
 
 
-def unpack(filters: Filters) -> dict[str, object]:
-    raw = pack_config(filters, self_tgid=42, ring_bytes=1 << 20)
+def unpack(filters: Filters, wanted: Wanted | None = None) -> dict[str, object]:
+    raw = pack_config(filters, wanted or Wanted(), self_tgid=42, ring_bytes=1 << 20)
     fields = KERNEL.structs["pt_config"].fields
     return {name: raw[field.offset : field.offset + field.size * field.count] for name, field in fields.items()}
 
@@ -47,13 +48,43 @@ def test_followers_are_found_by_pid() -> None:
     assert number(unpack(Filters(follow=True))["filter_pid"]) == 1
 
 
+@pytest.mark.parametrize("plaintext", [False, True])
+@pytest.mark.parametrize("secrets", [False, True])
+def test_what_is_wanted(plaintext: bool, secrets: bool) -> None:
+    values = unpack(Filters(), Wanted(plaintext=plaintext, secrets=secrets))
+    assert (number(values["plaintext"]), number(values["secrets"])) == (plaintext, secrets)
+
+
+def test_plaintext_is_wanted_and_secrets_when_asked_for() -> None:
+    values = unpack(Filters())
+    assert (number(values["plaintext"]), number(values["secrets"])) == (1, 0)
+
+
 def test_there_is_a_place_for_every_library() -> None:
-    found = re.search(r"#define PT_LIBRARIES (\d+)", CALLS)
-    assert found
-    assert int(found[1]) == LIBRARIES_MAX + 1
+    assert Header("layout.h").constants["PT_LIBRARIES"] == LIBRARIES_MAX + 1
 
 
 def test_the_ceiling_is_the_programs_own() -> None:
-    found = re.search(r"#define PT_CEILING_CHUNKS (\d+)", CALLS)
-    assert found
-    assert int(found[1]) == CEILING_CHUNKS
+    assert Header("sending.h").constants["PT_CEILING_CHUNKS"] == CEILING_CHUNKS
+    assert CEILING_CHUNKS * CHUNK_MAX_BYTES >= 4 << 20
+
+
+def test_the_ceiling_of_old_kernels_is_lower_and_their_own() -> None:
+    assert Header("sending.h", defined=frozenset({"PT_LESS52"})).constants["PT_CEILING_CHUNKS"] < CEILING_CHUNKS
+
+
+def test_counters_are_in_the_kernels_order() -> None:
+    order = Header("counters.h").enum("pt_counter")
+    assert order.pop("PT_COUNTERS") == len(counters.NAMES)
+    assert list(order.values()) == list(range(len(counters.NAMES)))
+    for ours, theirs in zip(counters.NAMES, order, strict=True):
+        assert ours.removeprefix("sessions_") == theirs.removeprefix("PT_").lower()
+
+
+def test_sessions_are_as_long_as_python_reads_them() -> None:
+    assert SESSIONS.structs["session_key"].size == kernel.SESSION_KEY_SIZE
+    session = SESSIONS.structs["session"]
+    assert session.size == kernel.SESSION_SIZE
+    head = [(field.name, field.offset, field.count) for field in session.fields.values()][:2]
+    assert head == [("id", 0, 1), ("offset", 8, 2)]
+    assert kernel.SESSION_HEAD.format == "<QQQ"

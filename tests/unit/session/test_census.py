@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from record_bytes import Speaker, ipv4_socket
+from record_bytes import Handshake, Speaker, ipv4_socket
 
 from plaintap import _native, events
 from plaintap.events import READ, WRITE, Kind, Meta, ProcessHeld, Record, encode_meta
@@ -42,6 +42,20 @@ def test_a_session_is_one_connection_of_one_process() -> None:
 def test_sessions_of_one_process_and_of_several() -> None:
     speakers = [Speaker(session=1, pid=7), Speaker(session=2, pid=7), Speaker(session=3, pid=8)]
     assert counts(taken(*(each.data(WRITE, b"a") for each in speakers))) == (2, 3, 3, 0)
+
+
+def test_secrets_alone_tell_of_a_session_too() -> None:
+    """As where only keys are asked for."""
+    known, unknown = Handshake(socket=SOCKET), Handshake(session=6, pid=78)
+    census = taken(known.secrets(), known.logged("EXPORTER_SECRET", b"s" * 32), unknown.logged("X", b"s" * 32))
+    assert counts(census) == (2, 2, 1, 0)
+    curl = Speaker(socket=SOCKET)
+    assert counts(taken(known.secrets(), curl.data(WRITE, b"a"), curl.end())) == (1, 1, 0, 0)
+
+
+def test_a_socket_stays_known() -> None:
+    known, unknown = Handshake(socket=SOCKET), Handshake()
+    assert counts(taken(known.secrets(), unknown.secrets(), known.secrets())) == (1, 1, 0, 0)
 
 
 def test_a_socket_that_becomes_known_makes_it_attributed() -> None:

@@ -29,7 +29,9 @@ class Listener:
     notices: list[str] = field(default_factory=list)
     totals: Totals | None = None
 
-    def ready(self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float) -> None:
+    def ready(
+        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+    ) -> None:
         raise AssertionError("a replay attaches nothing")
 
     def notice(self, text: str) -> None:

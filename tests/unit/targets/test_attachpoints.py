@@ -57,6 +57,10 @@ def test_for_entry_and_return(tmp_path: Path, code: Sequence[bytes], expected: t
             [SUB_RSP, b"\x48\x8b\x7f\x08", JE, RET, RET],
             (0, "sub at the entry, single-stepped: nothing emulated before an argument is lost"),
         ),
+        (
+            [b"\x31\xc0", b"\xf0\xff\x4f\x10", PUSH_RBP, RET],  # lock dec dword ptr [rdi+0x10]
+            (0, "xor at the entry, single-stepped: nothing emulated before a count changes"),
+        ),
     ],
 )
 def test_for_entry_only(tmp_path: Path, code: Sequence[bytes], expected: tuple[int, str]) -> None:

@@ -58,6 +58,38 @@ def test_by_file_descriptor(tmp_path: Path) -> None:
         os.close(fd)
 
 
+def test_names_with_an_unknown_part(tmp_path: Path) -> None:
+    """Mangled names, of which the parameters' types do not matter."""
+    elf = image()
+    plain = elf.add("_ZN2ns3logEPKc", [PUSH_RBP, RET])
+    inline = elf.add("_ZN2ns2v13logEPKc", [PUSH_RBP, RET])
+    elf.add("_ZN2ns3logEPKc.cold", [PUSH_RBP, RET])
+    with ElfFile(elf.write(tmp_path / "a.so")) as file:
+        found = file.symbols(("_ZN2ns3logE*", "_ZN2ns*v13logE*", "_ZN2ns*4read*", "SSL_free"))
+    assert {wanted: (symbol.name, symbol.vaddr) for wanted, symbol in found.items() if "*" in wanted} == {
+        "_ZN2ns3logE*": ("_ZN2ns3logEPKc", plain),
+        "_ZN2ns*v13logE*": ("_ZN2ns2v13logEPKc", inline),
+    }
+    assert "SSL_free" in found
+
+
+def test_mentions_are_of_imports_too(tmp_path: Path) -> None:
+    with ElfFile(image().write(tmp_path / "a.so")) as elf:
+        assert [elf.mentions((name,)) for name in ("ERR_new", "SSL_read", "SSL_peek")] == [True, True, False]
+
+
+def test_soname_program_and_addresses(tmp_path: Path) -> None:
+    plain, program = image(), image()
+    program.interpreter, program.soname = True, "liba.so.1"
+    with ElfFile(plain.write(tmp_path / "a.so")) as elf:
+        assert (elf.soname(), elf.is_program) == (None, False)
+        assert [segment.vaddr for segment in elf.code] == [TEXT_VADDR]
+        assert elf.address_of(TEXT_OFFSET + 5) == TEXT_VADDR + 5
+        assert elf.address_of(elf.size_bytes) is None
+    with ElfFile(program.write(tmp_path / "b.so")) as elf:
+        assert (elf.soname(), elf.is_program) == ("liba.so.1", True)
+
+
 def test_default_version_and_binding_win(tmp_path: Path) -> None:
     elf = ElfImage()
     elf.add("SSL_read", [RET], version=0x8003)

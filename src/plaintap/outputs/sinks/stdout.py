@@ -13,10 +13,10 @@ _STDOUT_FD = 1
 
 
 class StdoutSink(FdWriter):
-    """Writes to descriptor 1, past `sys.stdout`; never closes it."""
+    """Writes to descriptor 1, or another standard one, past `sys.stdout`; never closes it."""
 
-    def __init__(self, fd: int = _STDOUT_FD) -> None:
-        super().__init__(fd, name="standard output", terminal=os.isatty(fd))
+    def __init__(self, fd: int = _STDOUT_FD, *, name: str = "standard output") -> None:
+        super().__init__(fd, name=name, terminal=os.isatty(fd))
 
     def close(self) -> None:
         """Flushes; a reader that has gone by now is no news."""

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Without type information no kernel socket can be read: the address of the other end is what
+ * connect and accept said of the descriptor that the library keeps. This end stays unknown.
+ */
+#ifndef PLAINTAP_CONNECTS_H
+#define PLAINTAP_CONNECTS_H
+
+/* arch/x86/entry/syscalls/syscall_64.tbl */
+#define NR_CLOSE 3
+#define NR_CONNECT 42
+#define NR_ACCEPT 43
+#define NR_ACCEPT4 288
+#define EINPROGRESS 115
+
+struct descriptor {
+	__u32 tgid;
+	__s32 fd;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct descriptor);
+	__type(value, struct used_socket);
+} pt_connects SEC(".maps");
+
+/* struct sockaddr_in, or struct sockaddr_in6 up to its scope */
+struct address {
+	__u16 family;
+	__be16 port;
+	__u8 ipv4[4]; /* or the flow of IPv6 */
+	__u8 ipv6[16];
+};
+
+static __always_inline void note_peer(__s32 fd, __u64 user_address)
+{
+	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = fd};
+	struct used_socket used = {};
+	struct address address = {};
+
+	if (!user_address || bpf_probe_read_user(&address, sizeof(address), (void *)user_address) ||
+	    (address.family != AF_INET && address.family != AF_INET6)) {
+		bpf_map_delete_elem(&pt_connects, &key);
+		return;
+	}
+	used.id.sock = bpf_ktime_get_ns(); /* no other connection of this process began now */
+	used.socket.family = address.family;
+	used.socket.source = PT_SOCKET_CONNECT;
+	used.socket.fd = fd;
+	used.socket.remote_port = __builtin_bswap16(address.port);
+	if (address.family == AF_INET)
+		__builtin_memcpy(used.socket.remote_address, address.ipv4, sizeof(address.ipv4));
+	else
+		__builtin_memcpy(used.socket.remote_address, address.ipv6, sizeof(address.ipv6));
+	if (bpf_map_update_elem(&pt_connects, &key, &used, BPF_ANY))
+		count(PT_MAP_FULL, 1);
+}
+
+static __always_inline void note_system_call(const struct pt_regs *regs, __s64 result)
+{
+	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32};
+	__u64 number = 0, first = 0, second = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &regs->orig_ax);
+	if (number != NR_CLOSE && number != NR_CONNECT && number != NR_ACCEPT &&
+	    number != NR_ACCEPT4)
+		return;
+	bpf_probe_read_kernel(&first, sizeof(first), &regs->di);
+	bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
+	key.fd = first;
+	if (number == NR_CLOSE)
+		bpf_map_delete_elem(&pt_connects, &key);
+	else if (number != NR_CONNECT && result >= 0)
+		note_peer(result, second);
+	else if (number == NR_CONNECT && (!result || result == -EINPROGRESS))
+		note_peer(first, second);
+}
+
+/* What was said of the descriptor the library keeps. */
+static __always_inline struct used_socket *find_connect(__u32 library, __u64 ssl)
+{
+	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = -1};
+	const struct pt_layout *layout = find_layout(library);
+
+	if (!layout || layout->bio_num == PT_NO_FIELD || !is_tcp_object(layout, ssl))
+		return 0;
+	key.fd = session_descriptor(layout, ssl);
+	return key.fd < 0 ? 0 : bpf_map_lookup_elem(&pt_connects, &key);
+}
+
+static __always_inline void attribute(void *context, struct session *session,
+				      const struct thread *thread, const struct frame *frame)
+{
+	struct used_socket *found = find_connect(frame->library, frame->ssl);
+
+	(void)thread;
+	if (found && found->id.sock != session->socket_id.sock)
+		set_socket(context, session, found);
+}
+
+static __always_inline void suspect_memory(const struct frame *frame)
+{
+	(void)frame;
+}
+
+/* (struct pt_regs *, long result) */
+SEC("raw_tp/sys_exit")
+int pt_system_call(struct bpf_raw_tracepoint_args *context)
+{
+	note_system_call((struct pt_regs *)context->args[0], context->args[1]);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What follows from a call that returned: its socket, its secrets, its bytes. */
+#ifndef PLAINTAP_RETURNS_H
+#define PLAINTAP_RETURNS_H
+
+/* The frame of the call that returned, when there is anything to say of it. */
+static __always_inline struct frame *finish_call(struct pt_regs *regs, __u64 cookie,
+						 struct thread *thread)
+{
+	struct frame *frame = thread ? leave_call(thread, regs->sp) : 0;
+
+	if (!is_running())
+		return 0;
+	/* A thread never seen may have been inside since before, and be told of for another tool's sake. */
+	if (!frame && thread && wanted(bpf_get_current_pid_tgid() >> 32))
+		count_unmatched(cookie);
+	return frame;
+}
+
+static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
+{
+	struct session_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
+	struct thread *thread = current_thread();
+	struct frame *frame = finish_call(regs, cookie, thread);
+	struct session *session;
+	__u64 done;
+
+	if (!frame || frame->inner_sent)
+		return;
+	done = bytes_done(regs, frame);
+	if (!done) {
+		if (!frame->used)
+			suspect_memory(frame);
+		return;
+	}
+	key.ssl = frame->ssl;
+	session = find_session(regs, &key);
+	if (!session)
+		return;
+	attribute(regs, session, thread, frame);
+	tell_outer(thread, frame);
+	send_secrets(regs, session, frame->ssl, frame->library, 0);
+	if (SETTING(plaintext))
+		send_call(regs, thread, frame, session, done);
+}
+
+/* 1: the handshake is over; anything else: not yet, or it failed. */
+static __always_inline void return_handshake(struct pt_regs *regs, __u64 cookie)
+{
+	struct session_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
+	struct thread *thread = current_thread();
+	struct frame *frame = finish_call(regs, cookie, thread);
+	struct session *session;
+
+	if (!frame)
+		return;
+	if ((__s32)regs->ax != 1) {
+		if (!frame->used)
+			suspect_memory(frame);
+		return;
+	}
+	key.ssl = frame->ssl;
+	session = find_session(regs, &key);
+	if (!session)
+		return;
+	attribute(regs, session, thread, frame);
+	send_secrets(regs, session, frame->ssl, frame->library, PT_HANDSHAKE_SEEN);
+}
+
+/* SSL_free gives up a reference; the last one ends the session. */
+static __always_inline void release_session(void *context, __u64 ssl, __u16 library)
+{
+	const struct pt_layout *layout = find_layout(library);
+
+	if (layout && user_int(ssl, layout->references) > 1)
+		return;
+	end_session(context, ssl);
+}
+
+#endif

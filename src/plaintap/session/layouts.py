@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which layout each library gets: the table's at once, and calibration's as soon as it is found.
+
+Calibration runs beside the capture, one library at a time. What a layout is and how it is found is targets/'s; that
+the programs use it, modules/'s.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from plaintap.errors import TargetError, UsageError
+from plaintap.modules.attacher import Library
+from plaintap.modules.base import ProbePlan
+from plaintap.targets.layouts.lookup import differences, find_layout, nearest_names
+from plaintap.targets.layouts.model import KnownLayout, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A library to be calibrated."""
+
+    number: int
+    fd: int
+    beside: str
+    name: str
+
+
+class Settled(NamedTuple):
+    """What calibration of a library came to."""
+
+    number: int
+    found: KnownLayout | None
+    why_not: str = ""
+
+
+class Layouts:
+    """`settled` is called from another thread."""
+
+    def __init__(self, *, ssl_version: str | None, keys: bool, settled: Callable[[Settled], None]) -> None:
+        """With `keys`, layouts of the tables are put to the test too. Raises UsageError for an unknown version."""
+        self._forced = _named_layout(ssl_version) if ssl_version else None
+        self._keys = keys
+        self._settled = settled
+        self._file: tuple[int, str] | None = None
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def find(self, plan: ProbePlan, path: str, fd: int) -> KnownLayout | None:
+        """What the tables say; the file is kept open when that is to be tested."""
+        if self._forced:
+            return self._forced
+        known = find_layout(plan.version) if plan.version else None
+        if self._keys or known is None or known.origin is not Origin.TABLE:
+            self._forget_file()
+            self._file = os.dup(fd), path
+        return known
+
+    def attached(self, library: Library) -> None:
+        """The library that `find` was asked for is there now: calibrates it if need be."""
+        if self._file is None:
+            return
+        (fd, path), self._file = self._file, None
+        self._queue.put(_Asked(library.number, fd, path, library.name))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="calibration", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """No more; what runs is not waited for."""
+        self._forget_file()
+        self._queue.put(None)
+
+    def _forget_file(self) -> None:
+        if self._file:
+            os.close(self._file[0])
+            self._file = None
+
+    def _work(self) -> None:
+        while asked := self._queue.get():
+            try:
+                self._calibrate(asked)
+            finally:
+                os.close(asked.fd)
+
+    def _calibrate(self, asked: _Asked) -> None:
+        from plaintap.targets.calibration.calibrator import calibrated  # noqa: PLC0415 - few captures need it
+
+        try:
+            found = calibrated(asked.fd, name=asked.name, beside=asked.beside)
+        except TargetError as error:
+            self._settled(Settled(asked.number, None, error.message))
+        else:
+            self._settled(Settled(asked.number, found))
+
+
+def explain_layout(name: str, known: KnownLayout | None) -> str:
+    """What is wrong with a library's layout when calibration has not helped; "" when nothing is."""
+    if known is None:
+        return f"{name}: the layout of its structs is not known: no keys, and addresses only by its system calls"
+    if known.origin is Origin.NEAREST:
+        return f"{name}: the layout of its structs is not known, that of {known.label} is used: keys may be wrong"
+    return ""
+
+
+def explain_difference(name: str, before: KnownLayout | None, found: KnownLayout) -> str:
+    """What calibration found against the tables; "" when they agree or had nothing to say."""
+    if before is None or before.origin is not Origin.TABLE:
+        return ""
+    differing = differences(before.layout, found.layout)
+    if not differing:
+        return ""
+    return f"{name}: not built as its version says ({', '.join(differing)}): the layout found by calibration is used"
+
+
+def _named_layout(version: str) -> KnownLayout:
+    known = find_layout(version)
+    if known and known.origin is Origin.TABLE:
+        return known
+    names = nearest_names(version)
+    hint = f"known and near: {', '.join(names)}" if names else "`plaintap layouts` lists them"
+    raise UsageError(f"--ssl_version: no layout is known of {version!r}", hint=hint)
