@@ -51,6 +51,11 @@ class Speaker:
         head = (events.WIRE_VERSION, Kind.SESSION_END, 0, events.SESSION_END.size, self.ts_ns, self.pid, self.pid)
         return events.SESSION_END.pack(*head, self.session, *self.offsets)
 
+    def unix_socket(self, path: bytes, *, peer_pid: int = 4242) -> bytes:
+        """A UNIX_SOCKET record."""
+        head = (events.WIRE_VERSION, Kind.UNIX_SOCKET, 0, events.UNIX_SOCKET.size, self.ts_ns, self.pid, self.pid)
+        return events.UNIX_SOCKET.pack(*head, self.session, peer_pid, len(path), path)
+
 
 @dataclass
 class Handshake:

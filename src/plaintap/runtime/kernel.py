@@ -125,9 +125,12 @@ class Kernel:
             programs.set_max_entries("pt_ring", self._ring_bytes)
             self._choose_programs(programs, way)
             programs.load()
+        except KernelError:
+            programs.close()
+            raise
         except _native.NativeError as error:
             programs.close()
-            if not BTF.exists():
+            if self._variant == "core" and not BTF.exists():
                 raise KernelError(f"this kernel has no type information (BTF): no {BTF}", hint=_BTF_HINT) from error
             raise refused(error, "load the programs") from error
         return programs
@@ -274,7 +277,8 @@ class Kernel:
     def counters(self) -> dict[str, int]:
         """Loss counters of the kernel side by name."""
         totals = read_counters(self._object.map_fd("pt_counters"))
-        programs = (*PROBE_PROGRAMS, *BIO_PROGRAMS, *TRACEPOINTS, *sockets.PROGRAMS)
+        tracepoints = (*TRACEPOINTS, *FOLLOW_TRACEPOINTS, *CONNECT_TRACEPOINTS)
+        programs = (*PROBE_PROGRAMS, *BIO_PROGRAMS, *tracepoints, *sockets.PROGRAMS)
         totals["missed_runs"] = sum(
             _native.program_missed(self._object.program_fd(name)) for name in programs if self.has(name)
         )

@@ -129,19 +129,27 @@ class Capture:
 
     def _settle_layouts(self) -> None:
         """What calibration found is in force from here on."""
-        while self._settled_layouts:
-            number, found, why_not = self._settled_layouts.popleft()
-            library = self._attacher.libraries[number - 1]
-            if found is None:
-                self._reporter.debug(why_not)
-                problem = explain_layout(library.name, library.layout)
-            else:
-                problem = explain_difference(library.name, library.layout, found)
-                self._tell_of_library(self._attacher.relayout(number, found))
-                self._reporter.debug(f"{library.name}: layout found by calibration")
-            if problem:
-                tell = self._reporter.notice if self._common.wants_keylog else self._reporter.debug
-                tell(problem)
+        for _ in range(len(self._settled_layouts)):
+            settled = self._settled_layouts.popleft()
+            attached = self._attacher.libraries
+            number = settled.library.number
+            if number > len(attached):
+                self._settled_layouts.append(settled)  # its probes are not in place yet
+            elif attached[number - 1] == settled.library:
+                self._settle_layout(settled)
+
+    def _settle_layout(self, settled: Settled) -> None:
+        library, found, why_not = settled
+        if found is None:
+            self._reporter.debug(why_not)
+            problem = explain_layout(library.name, library.layout)
+        else:
+            problem = explain_difference(library.name, library.layout, found)
+            self._tell_of_library(self._attacher.relayout(library.number, found))
+            self._reporter.debug(f"{library.name}: layout found by calibration")
+        if problem:
+            tell = self._reporter.notice if self._common.wants_keylog else self._reporter.debug
+            tell(problem)
 
     def start(self) -> None:
         """start: attaches everything that is there now."""

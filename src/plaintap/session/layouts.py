@@ -25,16 +25,15 @@ from plaintap.targets.layouts.model import KnownLayout, Origin
 class _Asked:
     """A library to be calibrated."""
 
-    number: int
+    library: Library
     fd: int
     beside: str
-    name: str
 
 
 class Settled(NamedTuple):
-    """What calibration of a library came to."""
+    """What calibration of a library came to. The kernel may have refused it since, and its number be another's."""
 
-    number: int
+    library: Library
     found: KnownLayout | None
     why_not: str = ""
 
@@ -66,7 +65,7 @@ class Layouts:
         if self._file is None:
             return
         (fd, path), self._file = self._file, None
-        self._queue.put(_Asked(library.number, fd, path, library.name))
+        self._queue.put(_Asked(library, fd, path))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="calibration", daemon=True)
             self._thread.start()
@@ -92,11 +91,11 @@ class Layouts:
         from plaintap.targets.calibration.calibrator import calibrated  # noqa: PLC0415 - few captures need it
 
         try:
-            found = calibrated(asked.fd, name=asked.name, beside=asked.beside)
+            found = calibrated(asked.fd, name=asked.library.name, beside=asked.beside)
         except TargetError as error:
-            self._settled(Settled(asked.number, None, error.message))
+            self._settled(Settled(asked.library, None, error.message))
         else:
-            self._settled(Settled(asked.number, found))
+            self._settled(Settled(asked.library, found))
 
 
 def explain_layout(name: str, known: KnownLayout | None) -> str:

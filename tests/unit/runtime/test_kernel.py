@@ -14,7 +14,15 @@ import pytest
 from plaintap import _native
 from plaintap.errors import KernelError, TargetError
 from plaintap.runtime import sockets
-from plaintap.runtime.kernel import BIO_PROGRAMS, PROBE_PROGRAMS, TRACEPOINTS, Kernel, Probe
+from plaintap.runtime.kernel import (
+    BIO_PROGRAMS,
+    CONNECT_TRACEPOINTS,
+    FOLLOW_TRACEPOINTS,
+    PROBE_PROGRAMS,
+    TRACEPOINTS,
+    Kernel,
+    Probe,
+)
 from plaintap.runtime.kernel_config import Filters
 
 PROBES = [
@@ -178,8 +186,8 @@ def test_a_layout_is_given_to_its_library(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_only_runs_of_loaded_programs_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = LoadedKernel()
-    kernel.object.not_loaded = set(sockets.PROGRAMS)
-    kernel.object.unknown = set(BIO_PROGRAMS)
+    kernel.object.not_loaded = {*sockets.PROGRAMS, *FOLLOW_TRACEPOINTS}
+    kernel.object.unknown = {*BIO_PROGRAMS, *CONNECT_TRACEPOINTS}
     monkeypatch.setattr("plaintap.runtime.kernel.read_counters", lambda _fd: {"too_deep": 1})
     monkeypatch.setattr(_native, "program_missed", lambda fd: {1000: 3}[fd])
     assert kernel.counters() == {"too_deep": 1, "missed_runs": 3 * (len(PROBE_PROGRAMS) + len(TRACEPOINTS))}
