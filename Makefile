@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The verbs. Each sets up what it needs first; the second time that takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit live matrix lint format bench docs lock dist clean
+.PHONY: help setup run test unit live matrix vm-test lint format bench docs lock dist clean
 
 PYTHON ?= python3
 export PYTHON
@@ -12,7 +12,7 @@ C_FILES = $(shell find bpf native tests benchmarks -name '*.[ch]' 2>/dev/null)
 
 help: ## this list
 	@echo 'make VERB; the two that matter: make run, make test'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
 setup: ## Debian packages, .venv, extension, BPF objects; nothing when nothing changed
 	@tools/setup.sh run
@@ -29,8 +29,13 @@ unit: dev ## tests without root, network or compiler
 live: dev ## tests on this kernel with real programs, one row of each class
 	@tools/privileged.sh $(PYTEST) -p no:cacheprovider -m 'not matrix' tests/live $(ARGS)
 
-matrix: dev ## every row of every table; writes docs/matrix.md
+matrix: ## every row of every table; writes docs/matrix.md
+	@tools/setup.sh matrix
 	@PYTHONPATH=tools tools/privileged.sh $(PYTEST) -p no:cacheprovider -p matrix_report tests/live
+
+vm-test: ## the core of the live tests in a guest with kernel K=6.1 or K=6.12
+	@tools/setup.sh vm
+	@tools/privileged.sh tools/vm/run.sh "$(K)" $(ARGS)
 
 lint: dev ## ruff, mypy and clang-format, all clean or fail
 	@$(VENV)/ruff check --quiet .

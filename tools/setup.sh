@@ -3,7 +3,9 @@
 # Makes .venv with plaintap in it, from what the host has and the lock files say.
 #   setup.sh run   what using plaintap needs
 #   setup.sh dev   what `make test`, `make lint` and the other verbs need as well
+#   setup.sh matrix what `make matrix` needs besides
 #   setup.sh bench what `make bench` needs besides
+#   setup.sh vm    what `make vm-test` needs besides
 # Says what it does before doing it, and does nothing when nothing changed since the last time.
 # PYTHON chooses the interpreter; one without headers or venv is passed over for Debian's.
 set -eu
@@ -24,8 +26,8 @@ die() {
 
 case $level in
 run) lock=run ;;
-dev | bench) lock=dev ;;
-*) die "unknown level '$level', expected run, dev or bench" ;;
+dev | matrix | bench | vm) lock=dev ;;
+*) die "unknown level '$level', expected run, dev, matrix, bench or vm" ;;
 esac
 
 # ---- what the last time left: one stamp for the packages of a level, one for the sources ----
@@ -113,14 +115,35 @@ find_missing() {
 	need openssl any_command openssl
 	[ "$level" != run ] || return 0
 	need nginx any_command nginx
+	need tcpdump any_command tcpdump
+	need tshark any_command tshark
 	need libssl-dev test -e /usr/include/openssl/ssl.h
 	for package in $bpftool_packages; do
 		need "$package" bpftool version
 	done
-	[ "$level" = bench ] || return 0
-	need wrk any_command wrk
-	need nodejs any_command node
+	case $level in
+	matrix)
+		need npm any_command npm
+		need nodejs any_command node
+		need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
+		;;
+	bench)
+		need wrk any_command wrk
+		need nodejs any_command node
+		;;
+	vm)
+		need qemu-system-x86 any_command qemu-system-x86_64
+		need busybox-static is_static busybox
+		need debootstrap any_command debootstrap
+		need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
+		need e2fsprogs any_command mke2fs
+		need cpio any_command cpio
+		need xz-utils any_command xz
+		need zstd any_command zstd
+		;;
+	esac
 }
+is_static() { any_command "$1" && ! ldd "$(command -v "$1")"; }
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
@@ -199,7 +222,7 @@ fi
 # Each level holds the ones before it.
 case $level in
 dev) want_packages run run >"$venv/setup.run" ;;
-bench)
+matrix | bench | vm)
 	want_packages run run >"$venv/setup.run"
 	want_packages dev dev >"$venv/setup.dev"
 	;;

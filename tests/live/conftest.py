@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from harness import leaks, tap
 from harness.require import require, require_command
-from harness.target import Targets
+from harness.target import PREBUILT, Targets
 
 LIVE = Path(__file__).parent
 
@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def shared_folder() -> Iterator[Path]:
     """Binaries and a throw-away certificate; unlike pytest's folders every user may read it."""
-    require_command("cc")
+    if not PREBUILT:
+        require_command("cc")
     require_command("openssl")
     with tempfile.TemporaryDirectory(prefix="plaintap-live-") as name:
         folder = Path(name)

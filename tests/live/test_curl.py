@@ -31,7 +31,7 @@ def local_port(curl: Target) -> int:
         ("/small/12", ()),
         ("/large/300000", ()),
         ("/posted/5", ("-d", "a=1&b=2")),
-        ("/uploaded/70000", ("--data-binary", "x" * 100_000)),
+        pytest.param("/uploaded/70000", ("--data-binary", "x" * 100_000), marks=pytest.mark.core),
         ("/head/5", ("-X", "PUT", "--data-binary", "y" * 20000, "-H", "Expect: 100-continue")),
     ],
     ids=["get", "large get", "post", "large post", "put"],
@@ -69,6 +69,7 @@ def test_host_wide_both_ends(targets: Targets, taps: Taps) -> None:
         streams.check_all([truth.other_end(ports[truth.remote])], comm="curl")
 
 
+@pytest.mark.core
 def test_as_text(targets: Targets, taps: Taps) -> None:
     server = targets.server("http")
     tap = taps.ready("--comm", "curl", "--format", "text")
@@ -90,6 +91,7 @@ def test_as_text_with_headers_and_bodies(targets: Targets, taps: Taps) -> None:
         assert words in text
 
 
+@pytest.mark.core
 def test_run(targets: Targets, taps: Taps) -> None:
     server = targets.server("http")
     bystander = targets.bystander(MARKER)

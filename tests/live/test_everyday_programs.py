@@ -54,6 +54,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.mark.core
+@pytest.mark.sockets
 def test_python_client_and_server(targets: Targets, taps: Taps) -> None:
     """Python's ssl module imports only SSL_read_ex and SSL_write_ex."""
     server = targets.server("http")
@@ -92,6 +94,7 @@ def start_nginx(targets: Targets, folder: Path) -> tuple[Nginx, int]:
     return nginx, port
 
 
+@pytest.mark.core
 def test_nginx(targets: Targets, taps: Taps, tmp_path: Path) -> None:
     (tmp_path / "300000").write_bytes(os.urandom(300_000))
     nginx, port = start_nginx(targets, tmp_path)
@@ -112,7 +115,7 @@ def test_nginx(targets: Targets, taps: Taps, tmp_path: Path) -> None:
     bystander.check_absent(tap.record)
 
 
-@pytest.mark.parametrize("filters", ["pid", "comm"])
+@pytest.mark.parametrize("filters", ["pid", pytest.param("comm", marks=pytest.mark.core)])
 def test_openssl_client_and_server(targets: Targets, taps: Taps, filters: str) -> None:
     """The server turns lines round; `CLOSE` ends it."""
     openssl = require_command("openssl")

@@ -44,6 +44,7 @@ def test_process_started_after_the_tool(targets: Targets, taps: Taps) -> None:
     bystander.check_absent(tap.record)
 
 
+@pytest.mark.core
 def test_library_mapped_after_the_start(targets: Targets, taps: Taps, library_copy: Path) -> None:
     """Nobody had it mapped before; it is attached the moment somebody does."""
     tap = taps.ready("--comm", "transfer", "-d")
@@ -168,7 +169,7 @@ def test_target_killed_in_the_middle_of_writing(targets: Targets, taps: Taps) ->
     assert served.read.count >= len(stream.written.bytes) >= SMALL_EXCHANGE_BYTES
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.core), signal.SIGTERM])
 def test_signals_end_it_with_a_summary(targets: Targets, taps: Taps, number: signal.Signals) -> None:
     target = targets.ready("pairs", 3, 2, 500, 1)
     tap = taps.ready("--pid", target.pid)
@@ -213,6 +214,7 @@ def test_interrupted_after_the_summary(taps: Taps) -> None:
     assert ended.summary.endswith("nothing lost")
 
 
+@pytest.mark.core
 def test_kill_leaves_nothing(targets: Targets, taps: Taps) -> None:
     before = leaks.kernel_objects()
     target = targets.ready("pairs", 3, 2, 500, 1)
@@ -303,6 +305,7 @@ def test_two_at_once(targets: Targets, taps: Taps) -> None:
         tap.stop_clean().streams.check_all(said, comm="pairs")
 
 
+@pytest.mark.core
 def test_older_kernels_way_of_linking(targets: Targets, taps: Taps) -> None:
     """One perf event per probe, as before Linux 6.6."""
     target = targets.ready("pairs", 2, 3, 3000, 1)

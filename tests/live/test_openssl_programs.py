@@ -32,6 +32,8 @@ def test_every_form_of_the_calls(targets: Targets, taps: Taps, size: int, form: 
     compare_with_peers(targets, taps, "transfer", size, size, form, 3 if size < 1 << 20 else 1, flags=ROOMY)
 
 
+@pytest.mark.core
+@pytest.mark.sockets
 def test_ipv6(targets: Targets, taps: Taps) -> None:
     require(Path("/proc/net/if_inet6").exists(), "this host has no IPv6")
     compared = compare_with_peers(targets, taps, "transfer", 5000, 5000, host="::1")
@@ -45,10 +47,12 @@ def test_two_hundred_connections_at_once(targets: Targets, taps: Taps) -> None:
     assert len(compared.said) == 200
 
 
+@pytest.mark.core
 def test_threads_sharing_a_context(targets: Targets, taps: Taps) -> None:
     compare_with_peers(targets, taps, "threads", 8, 20, 17000, flags=ROOMY)
 
 
+@pytest.mark.core
 def test_fork_after_connect(targets: Targets, taps: Taps) -> None:
     server = targets.server()
     program = targets.ready("fork_after_connect", *server.address, 20000)
@@ -69,7 +73,7 @@ def test_fork_after_connect(targets: Targets, taps: Taps) -> None:
     bystander.check_absent(tap.record)
 
 
-@pytest.mark.parametrize("mode", ["whole", "partial", "moving"])
+@pytest.mark.parametrize("mode", [pytest.param("whole", marks=pytest.mark.core), "partial", "moving"])
 def test_retries_of_non_blocking_sockets(targets: Targets, taps: Taps, mode: str) -> None:
     server = targets.server()
     program = targets.ready("nonblocking", *server.address, 2_000_000, 300_000, mode)

@@ -131,7 +131,7 @@ class Streams:
         elif isinstance(fact, Meta):
             self.meta.append({name: value for name, value in msgspec.structs.asdict(fact).items() if value})
         else:
-            assert direction_or_kind in {Kind.HELD, Kind.SESSION_END}
+            assert direction_or_kind in {Kind.HELD, Kind.SESSION_END, Kind.SECRETS, Kind.SECRET, Kind.UNIX_SOCKET}
 
     @property
     def all(self) -> list[Stream]:

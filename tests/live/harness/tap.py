@@ -15,19 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.streams import Streams
-from harness.target import read_line
+from harness.target import SLOWNESS, read_line
 
 PLAINTAP = Path(sys.executable).parent / "plaintap"
-READY_TIMEOUT_S = 30.0
-END_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 30.0 * SLOWNESS
+END_TIMEOUT_S = 30.0 * SLOWNESS
 POLL_S = 0.005
+FORCED = os.environ.get("PLAINTAP_TEST_FORCE")
+"""The ways that every run is to take whose test does not force its own."""
 EPOLL_WAITS = {"232", "281"}  # epoll_wait and epoll_pwait on x86-64
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a run that no setting of the user's reaches."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLAINTAP_")}
-    return {**kept, "XDG_CONFIG_HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "NO_COLOR": "1", **(more or {})}
+    forced = {"PLAINTAP_FORCE": FORCED} if FORCED else {}
+    fixed = {"XDG_CONFIG_HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+    return {**kept, **forced, **fixed, **(more or {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Target programs: compiled, started, told to go, listened to. What they say is truth.py's."""
+"""Target programs: compiled, started, told to go, listened to. What they say is truth.py's.
+
+`python -m harness.target FOLDER` compiles all of them, for a run in a guest that has no compiler.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ from pathlib import Path
 from harness.truth import Truth, parse
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
-TIMEOUT_S = 60.0
+SLOWNESS = float(os.environ.get("PLAINTAP_TEST_SLOWNESS") or 1)
+"""How much longer than on a host things may take: a guest is emulated in software."""
+TIMEOUT_S = 60.0 * SLOWNESS
+PREBUILT = os.environ.get("PLAINTAP_TEST_PROGRAMS")
+"""The folder of the programs where they were compiled before."""
 
 
 def read_line(fd: int, *, what: str, timeout_s: float = TIMEOUT_S) -> bytes:
@@ -139,6 +146,8 @@ class Targets:
 
     def compiled(self, name: str) -> Path:
         """The binary of programs/NAME.c."""
+        if PREBUILT:
+            return Path(PREBUILT) / name
         binary = self.folder / name
         if not binary.exists():
             command = ["cc", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-o", str(binary)]
@@ -212,3 +221,15 @@ class Bystander(Target):
     def check_absent(self, record: Path) -> None:
         """Asserts that no byte it said is in the recording."""
         assert self.marker not in record.read_bytes()
+
+
+def compile_all(folder: Path) -> None:
+    """The binary of everything that is a program, in `folder`."""
+    with Targets.opened(folder) as targets:
+        for source in sorted(PROGRAMS.glob("*.c")):
+            if "main(" in source.read_text():
+                targets.compiled(source.stem)
+
+
+if __name__ == "__main__":
+    compile_all(Path(sys.argv[1]))
