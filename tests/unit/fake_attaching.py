@@ -79,11 +79,12 @@ def make_bench(
     tells_ends: bool = True,
     carriers: tuple[Point, ...] = (),
     layout_for: LayoutFor | None = None,
+    tells_version: bool = True,
 ) -> Bench:
     plans: list[str] = []
 
-    def plan(elf: ElfFile, beside: str) -> ProbePlan | None:
-        plans.append(beside)
+    def plan(elf: ElfFile, beside: str, /, *, other_half: str | None = None) -> ProbePlan | None:
+        plans.append(other_half or beside)
         found = elf.symbols(("fake_read", "fake_stripped"))
         if "fake_stripped" in found:
             raise NotHookable(f"{elf.name}: seen, not hookable, because it has no names")
@@ -92,7 +93,7 @@ def make_bench(
         points = (*CALLS, END) if tells_ends else CALLS
         return ProbePlan(
             name="fake 1.0",
-            version="1.0",
+            version="1.0" if tells_version or other_half else None,
             points=points,
             tells_ends=tells_ends,
             carriers=carriers,

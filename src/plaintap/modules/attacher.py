@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from plaintap.errors import KernelError, PlaintapError, TargetError, reason
@@ -28,6 +29,7 @@ from plaintap.targets.layouts.model import KnownLayout
 from plaintap.targets.procmaps import FileId, MappedFile
 
 REMEMBERED_MAX_BYTES = 2 << 20
+_PIDS_ASKED_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Attacher:
                 if identity not in self._seen:
                     self._seen.add(identity)
                     beside = file.display_path if file.deleted else file.open_path
-                    self._attach(fd, identity, file.display_path, beside=beside)
+                    self._attach(fd, identity, file.display_path, beside=beside, pids=file.pids)
             except KernelError as error:  # not the file's fault: the next one that maps it may have more luck
                 self._seen.discard(identity)
                 self.refused += 1
@@ -158,7 +160,7 @@ class Attacher:
             raise TargetError(f"{path} does not define {self._module.defines}: nothing to attach to", hint=_PATH_HINT)
         return library
 
-    def _plan(self, fd: int, path: str, beside: str) -> ProbePlan | None:
+    def _plan(self, fd: int, path: str, beside: str, pids: Collection[int]) -> ProbePlan | None:
         """Copies of one library, as in many containers, are taken apart once; they go by the first one's name.
 
         By content, not by build-id: a file may carry another's, and its offsets would hit foreign code.
@@ -169,15 +171,20 @@ class Attacher:
             return known[1]
         with ElfFile(fd, name=path) as elf:
             plan = self._module.plan(elf, beside)
+            other_half = _mapped_half(plan, pids) if plan and plan.version is None else None
+            if other_half:
+                plan = self._module.plan(elf, beside, other_half=other_half)
         if plan and size <= REMEMBERED_MAX_BYTES:
             self._plans[size] = digest(fd, size), plan
         return plan
 
-    def _attach(self, fd: int, identity: Identity, path: str, *, beside: str) -> Library | None:
-        """`beside` is where the file's neighbours are found, in its container."""
+    def _attach(
+        self, fd: int, identity: Identity, path: str, *, beside: str, pids: Collection[int] = ()
+    ) -> Library | None:
+        """`beside` is where the file's neighbours are found, in its container; `pids` have it mapped."""
         if identity in self._attached:
             return None
-        plan = self._plan(fd, path, beside)
+        plan = self._plan(fd, path, beside, pids)
         if plan is None:
             return None
         if len(self.libraries) >= LIBRARIES_MAX:
@@ -219,6 +226,16 @@ class Attacher:
             return False
         plan, identity = of_library
         return self._carriers.attach(number, plan, identity, pid=pid)
+
+
+def _mapped_half(plan: ProbePlan, pids: Collection[int]) -> str | None:
+    """Of the libraries this one asks the loader for, the one that tells its version: as a process has it mapped."""
+    for pid in sorted(pids)[:_PIDS_ASKED_MAX]:
+        by_name = {Path(file.display_path).name: file for file in procmaps.scan((pid,)).files.values()}
+        for name in plan.needs:
+            if name in by_name:
+                return by_name[name].open_path
+    return None
 
 
 _PATH_HINT = "give the path of a libssl or of an executable that contains OpenSSL"

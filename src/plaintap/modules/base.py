@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from plaintap.errors import TargetError
 from plaintap.targets.elf import ElfFile
@@ -48,6 +49,13 @@ class ProbePlan:
     """The libraries it asks the loader for, in one of which they are otherwise."""
 
 
+class Planner(Protocol):
+    """None when there is nothing of the family in the file. Raises TargetError."""
+
+    def __call__(self, elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbePlan | None:
+        """`other_half` is the path of the library this one is used with, where that is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
     """One family of libraries, under its command's name."""
@@ -55,8 +63,7 @@ class Module:
     name: str
     family: str
     """Names the BPF object, as in bpf/meson.build."""
-    plan: Callable[[ElfFile, str], ProbePlan | None]
-    """`(file, its path)`; None when there is nothing of the family in it. Raises TargetError."""
+    plan: Planner
     carriers: Callable[[ElfFile], tuple[Point, ...]]
     """The points of `ProbePlan.carriers` in a file that holds them apart; none in any other."""
     ld_cache_prefixes: tuple[str, ...]

@@ -73,11 +73,11 @@ _NAMES: Final = (
 )
 
 
-def plan(elf: ElfFile, path: str, *, libcrypto: str | None = None) -> ProbePlan | None:
+def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbePlan | None:
     """What to probe in this file; None when it defines nothing of the family (it may well use it).
 
-    `path` gives the name, and the folder in which the library's libcrypto is looked for unless it is given. Raises
-    NotHookable, and TargetError for a damaged file.
+    `path` gives the name, and the folder in which the library's libcrypto, its other half, is looked for unless it is
+    given. Raises NotHookable, and TargetError for a damaged file.
     """
     # All names in one go, since the tables of a large program take their time. Nearly every file is done with here.
     found = elf.symbols(_NAMES)
@@ -92,7 +92,7 @@ def plan(elf: ElfFile, path: str, *, libcrypto: str | None = None) -> ProbePlan 
         *life,
         *_secret_points(decoder, found),
     )
-    version = _version(elf, found, libcrypto or sibling_libcrypto(elf, path))
+    version = _version(elf, found, other_half or sibling_libcrypto(elf, path))
     return ProbePlan(
         name=_name(path, version),
         version=version,

@@ -280,3 +280,26 @@ def test_a_better_layout_later(tmp_path: Path) -> None:
     assert made.attacher.relayout(1, BETTER) == made.attacher.libraries[0]
     assert made.attacher.libraries[0].layout == BETTER
     assert made.kernel.layouts[-1] == (1, layout_bytes(BETTER), 1)
+
+
+def test_the_version_is_asked_of_the_other_half_that_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = library(tmp_path / "libfake.so")
+    half = library(tmp_path / "libfakecrypto.so.1")
+    asked = scans(monkeypatch, mapped(path), mapped(half))
+    made = make_bench(tells_version=False)
+    made.attacher.look_at(mapped(path, pids=(9, 7)))
+    assert asked == [(7,)]
+    assert made.plans == [str(path), str(half)]
+    assert len(made.kernel.attached) == 1
+
+
+def test_a_library_whose_other_half_is_not_mapped_is_attached_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = library(tmp_path / "libfake.so")
+    asked = scans(monkeypatch, mapped(path))
+    made = make_bench(tells_version=False)
+    made.attacher.look_at(mapped(path, pids=(9, 7)))
+    assert asked == [(7,), (9,)]
+    assert made.plans == [str(path)]
+    assert len(made.kernel.attached) == 1
