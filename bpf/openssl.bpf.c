@@ -13,6 +13,7 @@
 #include "layout.h"
 #include "calls.h"
 #ifdef PT_CORE
+#include "memory.h"
 #include "attribution.h"
 #else
 #include "connects.h"
@@ -82,6 +83,7 @@ int pt_session_free(struct pt_regs *regs)
 SEC("uprobe")
 int pt_session_clear(struct pt_regs *regs)
 {
+	remember_cleared(regs->di, COOKIE_LIBRARY(attach_cookie(regs)));
 	end_session(regs, regs->di);
 	return 0;
 }

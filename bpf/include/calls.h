@@ -48,6 +48,7 @@ struct thread {
 	struct used_socket sockets[2];
 	struct outgoing outgoing;
 	__u64 bio_buffer; /* of the BIO_read in progress */
+	__u64 bio_done;	  /* as frame.done */
 };
 
 struct {

@@ -26,6 +26,15 @@
 #define LOOP
 #endif
 
+/* Atomic operations but for adding came with 5.12 (981f94c3e921). */
+#ifdef PT_LESS52
+#define SET_BITS(word, bits) (*(word) |= (bits))
+#define CLEAR_BITS(word, bits) (*(word) &= ~(bits))
+#else
+#define SET_BITS(word, bits) __sync_fetch_and_or(word, bits)
+#define CLEAR_BITS(word, bits) __sync_fetch_and_and(word, ~(bits))
+#endif
+
 #ifdef PT_LESS52
 /* Attach cookies came with 5.15: here one object instance serves one kind of probe of one file. */
 struct {

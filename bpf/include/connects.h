@@ -8,9 +8,17 @@
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
 #define NR_CLOSE 3
+#define NR_DUP 32
+#define NR_DUP2 33
+#define NR_SOCKET 41
 #define NR_CONNECT 42
 #define NR_ACCEPT 43
+#define NR_FCNTL 72
 #define NR_ACCEPT4 288
+#define NR_DUP3 292
+#define NR_CLOSE_RANGE 436
+#define F_DUPFD 0
+#define F_DUPFD_CLOEXEC 1030
 #define EINPROGRESS 115
 
 struct descriptor {
@@ -24,6 +32,32 @@ struct {
 	__type(key, struct descriptor);
 	__type(value, struct used_socket);
 } pt_connects SEC(".maps");
+
+/*
+ * How often a process has closed descriptors that cannot be told one by one: what was said of them
+ * before is not believed any more.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+} pt_ages SEC(".maps");
+
+static __always_inline __u32 age_of(__u32 tgid)
+{
+	__u32 *age = bpf_map_lookup_elem(&pt_ages, &tgid);
+
+	return age ? *age : 0;
+}
+
+static __always_inline void forget_descriptors(__u32 tgid)
+{
+	__u32 age = age_of(tgid) + 1;
+
+	if (bpf_map_update_elem(&pt_ages, &tgid, &age, BPF_ANY))
+		count(PT_MAP_FULL, 1);
+}
 
 /* struct sockaddr_in, or struct sockaddr_in6 up to its scope */
 struct address {
@@ -45,6 +79,7 @@ static __always_inline void note_peer(__s32 fd, __u64 user_address)
 		return;
 	}
 	used.id.sock = bpf_ktime_get_ns(); /* no other connection of this process began now */
+	used.id.remote = age_of(key.tgid);
 	used.socket.family = address.family;
 	used.socket.source = PT_SOCKET_CONNECT;
 	used.socket.fd = fd;
@@ -57,24 +92,59 @@ static __always_inline void note_peer(__s32 fd, __u64 user_address)
 		count(PT_MAP_FULL, 1);
 }
 
+static __always_inline void forget_peer(__s32 fd)
+{
+	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = fd};
+
+	if (bpf_map_lookup_elem(&pt_connects, &key))
+		bpf_map_delete_elem(&pt_connects, &key);
+}
+
+/* Another descriptor of the same socket, or of something else than before. */
+static __always_inline void note_duplicate(__s32 of, __s32 fd)
+{
+	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = of};
+	struct used_socket *known = bpf_map_lookup_elem(&pt_connects, &key);
+	struct used_socket copy;
+
+	if (of == fd)
+		return;
+	if (!known) {
+		forget_peer(fd);
+		return;
+	}
+	copy = *known;
+	copy.socket.fd = fd;
+	key.fd = fd;
+	if (bpf_map_update_elem(&pt_connects, &key, &copy, BPF_ANY))
+		count(PT_MAP_FULL, 1);
+}
+
 static __always_inline void note_system_call(const struct pt_regs *regs, __s64 result)
 {
-	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	__u64 number = 0, first = 0, second = 0;
 
 	bpf_probe_read_kernel(&number, sizeof(number), &regs->orig_ax);
 	if (number != NR_CLOSE && number != NR_CONNECT && number != NR_ACCEPT &&
-	    number != NR_ACCEPT4)
+	    number != NR_ACCEPT4 && number != NR_DUP && number != NR_DUP2 && number != NR_DUP3 &&
+	    number != NR_FCNTL && number != NR_SOCKET && number != NR_CLOSE_RANGE)
+		return;
+	if (result < 0 && !(number == NR_CONNECT && result == -EINPROGRESS))
 		return;
 	bpf_probe_read_kernel(&first, sizeof(first), &regs->di);
 	bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
-	key.fd = first;
 	if (number == NR_CLOSE)
-		bpf_map_delete_elem(&pt_connects, &key);
-	else if (number != NR_CONNECT && result >= 0)
-		note_peer(result, second);
-	else if (number == NR_CONNECT && (!result || result == -EINPROGRESS))
+		forget_peer(first);
+	else if (number == NR_SOCKET)
+		forget_peer(result);
+	else if (number == NR_CLOSE_RANGE)
+		forget_descriptors(bpf_get_current_pid_tgid() >> 32);
+	else if (number == NR_CONNECT)
 		note_peer(first, second);
+	else if (number == NR_ACCEPT || number == NR_ACCEPT4)
+		note_peer(result, second);
+	else if (number != NR_FCNTL || second == F_DUPFD || second == F_DUPFD_CLOEXEC)
+		note_duplicate(first, result);
 }
 
 /* What was said of the descriptor the library keeps. */
@@ -82,11 +152,13 @@ static __always_inline struct used_socket *find_connect(__u32 library, __u64 ssl
 {
 	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = -1};
 	const struct pt_layout *layout = find_layout(library);
+	struct used_socket *found;
 
 	if (!layout || layout->bio_num == PT_NO_FIELD || !is_tcp_object(layout, ssl))
 		return 0;
 	key.fd = session_descriptor(layout, ssl);
-	return key.fd < 0 ? 0 : bpf_map_lookup_elem(&pt_connects, &key);
+	found = key.fd < 0 ? 0 : bpf_map_lookup_elem(&pt_connects, &key);
+	return found && found->id.remote == age_of(key.tgid) ? found : 0;
 }
 
 static __always_inline void attribute(void *context, struct session *session,
@@ -108,7 +180,8 @@ static __always_inline void suspect_memory(const struct frame *frame)
 SEC("raw_tp/sys_exit")
 int pt_system_call(struct bpf_raw_tracepoint_args *context)
 {
-	note_system_call((struct pt_regs *)context->args[0], context->args[1]);
+	if (is_running())
+		note_system_call((struct pt_regs *)context->args[0], context->args[1]);
 	return 0;
 }
 

@@ -29,6 +29,9 @@ typedef _Bool bool;
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_STREAM 1
+#define MSG_PEEK 0x2
+#define MSG_TRUNC 0x20
+#define MSG_ERRQUEUE 0x2000
 #define TCP_ESTABLISHED 1
 #define TCP_CLOSE_WAIT 8
 #define S_IFMT 0170000
@@ -114,6 +117,7 @@ struct linux_binprm {
 struct mm_struct;
 
 struct task_struct {
+	__u64 start_time;
 	int pid;
 	int tgid;
 	struct mm_struct *mm;
@@ -168,14 +172,18 @@ struct pid {
 	struct upid numbers[1];
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	struct pid *sk_peer_pid;
+	struct socket *sk_socket;
 };
 
 struct socket {
 	struct sock *sk;
+	struct file *file;
 };
 
 struct sockaddr_un {

@@ -3,6 +3,14 @@
 #ifndef PLAINTAP_LIFECYCLE_H
 #define PLAINTAP_LIFECYCLE_H
 
+/* Its number is given to another one. */
+static __always_inline void end_thread(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&pt_threads, &tid);
+}
+
 /* What this process said is over; its memory is gone. */
 static __always_inline void end_process(void *context)
 {
@@ -11,6 +19,8 @@ static __always_inline void end_process(void *context)
 
 #ifdef PT_CORE
 	bpf_map_delete_elem(&pt_users, &tgid);
+#else
+	forget_descriptors(tgid);
 #endif
 	if (!bpf_map_lookup_elem(&pt_speakers, &tgid))
 		return;
@@ -28,6 +38,7 @@ int pt_process_exit(struct bpf_raw_tracepoint_args *context)
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
 
+	end_thread();
 #ifdef PT_CORE
 	struct task_struct *task = (void *)context->args[0];
 
@@ -46,6 +57,7 @@ int pt_process_exit(struct bpf_raw_tracepoint_args *context)
 SEC("raw_tp/sched_process_exec")
 int pt_process_exec(struct bpf_raw_tracepoint_args *context)
 {
+	end_thread();
 	end_process(context);
 	return 0;
 }

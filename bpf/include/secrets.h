@@ -42,6 +42,40 @@ static __always_inline void name_connection(void *context, struct session *sessi
 	note_match(session, layout, ssl);
 }
 
+/*
+ * SSL_clear leaves the secrets of the connection before where they are: what they began with, by the
+ * object, so that they are not taken for those of the next.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct session_key);
+	__type(value, __u64);
+} pt_cleared SEC(".maps");
+
+static __always_inline void remember_cleared(__u64 ssl, __u32 library)
+{
+	struct session_key key = {.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
+	const struct pt_layout *layout = find_layout(library);
+	__u64 client = 0;
+
+	if (!SETTING(secrets) || !layout || layout->secrets == PT_NO_FIELD ||
+	    !is_tcp_object(layout, ssl))
+		return;
+	bpf_probe_read_user(&client, sizeof(client),
+			    (void *)(ssl + layout->secrets + layout->client_traffic));
+	if (client && bpf_map_update_elem(&pt_cleared, &key, &client, BPF_ANY))
+		count(PT_MAP_FULL, 1);
+}
+
+static __always_inline bool is_cleared(__u64 ssl, __u64 client)
+{
+	struct session_key key = {.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
+	__u64 *before = bpf_map_lookup_elem(&pt_cleared, &key);
+
+	return before && *before == client;
+}
+
 /* TLS 1.3: all that is read must be there; the connection is usable before the last of it is. */
 static __always_inline bool read_block(const struct pt_layout *layout, __u64 ssl,
 				       struct pt_secrets *record)
@@ -57,7 +91,7 @@ static __always_inline bool read_block(const struct pt_layout *layout, __u64 ssl
 	bpf_probe_read_user(&client, sizeof(client), (void *)(block + layout->client_traffic));
 	bpf_probe_read_user(&server, sizeof(server), (void *)(block + layout->server_traffic));
 	bpf_probe_read_user(&exporter, sizeof(exporter), (void *)(block + layout->exporter));
-	if (!client || !server || !exporter)
+	if (!client || !server || !exporter || is_cleared(ssl, client))
 		return false;
 	record->length = length;
 	return !bpf_probe_read_user(record->block, length, (void *)block);
@@ -128,6 +162,21 @@ static __always_inline void send_secrets(void *context, struct session *session,
 	send_record(context, record, sizeof(*record));
 }
 
+/*
+ * Read from the structs as the handshake ends, all at once: what is logged meanwhile would say it
+ * again, record by record. Not kept are the secrets of early data, CLIENT_EARLY_TRAFFIC_SECRET and
+ * EARLY_EXPORTER_SECRET.
+ */
+static __always_inline bool is_kept(const struct pt_layout *layout, __u64 ssl, __u64 label)
+{
+	char name[8] = {};
+
+	if (layout->secrets == PT_NO_FIELD || !is_tcp_object(layout, ssl) ||
+	    bpf_probe_read_user(name, sizeof(name), (void *)label))
+		return false;
+	return name[0] != 'E' && name[7] != 'E' ? true : name[0] == 'E' && name[1] == 'X';
+}
+
 /* ssl_log_secret(SSL *, const char *label, const uint8_t *secret, size_t length) */
 static __always_inline void send_secret(void *context, struct pt_regs *regs, __u16 library)
 {
@@ -139,11 +188,15 @@ static __always_inline void send_secret(void *context, struct pt_regs *regs, __u
 
 	if (!SETTING(secrets) || !layout || !wanted(key.tgid) || length > PT_SECRET_MAX || !length)
 		return;
+	if (is_kept(layout, key.ssl, label))
+		return;
 	session = find_session(context, &key);
-	record = session ? begin_record(sizeof(*record)) : 0;
-	if (!record)
+	if (!session)
 		return;
 	name_connection(context, session, layout, key.ssl);
+	record = begin_record(sizeof(*record));
+	if (!record)
+		return;
 	fill_owner(&record->owner, session, key.ssl, library, PT_HANDSHAKE_SEEN);
 	__builtin_memset(record->label, 0, sizeof(record->label) + sizeof(record->secret));
 	record->length = length;

@@ -12,11 +12,12 @@ struct session_key {
 struct session {
 	__u64 id; /* unique for this boot: nanoseconds and CPU of its first call */
 	__u64 offset[2];
-	__u64 mm; /* another one: the process executed another program, or the pid was reused */
+	__u64 mm; /* of current_mm(); another one: the process executed another program, or the pid was reused */
 	__u32 uid;
 	__u8 secrets; /* SECRETS_ */
 	__u8 tries;
-	__u8 pad[2];
+	__u8 seeks; /* calls after which no socket was found */
+	__u8 pad;
 	char comm[PT_COMM_SIZE];
 	struct socket_id socket_id;
 	struct pt_socket socket;
@@ -47,7 +48,8 @@ static __always_inline __u64 current_mm(void)
 #ifdef PT_CORE
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	return (__u64)BPF_CORE_READ(task, mm);
+	/* Addresses and pids are used again. */
+	return (__u64)BPF_CORE_READ(task, mm) ^ BPF_CORE_READ(task, group_leader, start_time);
 #else
 	return 0;
 #endif
@@ -152,6 +154,12 @@ static __always_inline void send_unix_socket(void *context, const struct session
 static __always_inline void set_socket(void *context, struct session *session,
 				       const struct used_socket *used)
 {
+	/* Of two threads that find it at once, one was first. */
+	if (session->socket_id.sock == used->id.sock &&
+	    session->socket_id.remote == used->id.remote &&
+	    session->socket_id.remote_port == used->id.remote_port &&
+	    session->socket_id.local_port == used->id.local_port)
+		return;
 	if (session->socket_id.sock) {
 		send_session_end(context, session);
 		session->id = new_session_id();

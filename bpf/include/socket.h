@@ -6,7 +6,7 @@
 /* Cheap identity of a socket in use: pointer and tuple, since pointers are reused. */
 struct socket_id {
 	__u64 sock;
-	__u32 remote; /* IPv4 address, or the end of the IPv6 one */
+	__u32 remote; /* IPv4 address, or the end of the IPv6 one, or a Unix socket's inode number */
 	__u16 remote_port;
 	__u16 local_port;
 };
@@ -20,8 +20,16 @@ struct used_socket {
 #ifdef PT_CORE
 static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk)
 {
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
 	id->sock = (__u64)sk;
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6)
+	if (family == AF_UNIX) {
+		id->remote = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+		id->remote_port = 0;
+		id->local_port = 0;
+		return;
+	}
+	if (family == AF_INET6)
 		id->remote = BPF_CORE_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]);
 	else
 		id->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
@@ -32,8 +40,12 @@ static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk
 /* A socket that was closed or reset has given its port back, but it is still the same one. */
 static __always_inline bool same_socket(const struct socket_id *now, const struct socket_id *known)
 {
-	if (now->sock != known->sock || !now->local_port)
-		return now->sock == known->sock;
+	if (now->sock != known->sock)
+		return false;
+	if (!known->local_port) /* a Unix socket */
+		return now->remote == known->remote;
+	if (!now->local_port)
+		return true;
 	return now->remote == known->remote && now->remote_port == known->remote_port &&
 	       now->local_port == known->local_port;
 }
@@ -50,10 +62,8 @@ static __always_inline bool is_open(const struct socket_id *known)
 	state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT)
 		return false;
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
-		return true;
 	read_socket_id(&now, sk);
-	return now.local_port && same_socket(&now, known);
+	return (now.local_port || !known->local_port) && same_socket(&now, known);
 }
 
 static __always_inline void read_socket(struct pt_socket *out, struct sock *sk, __u8 source)

@@ -19,15 +19,21 @@ int pt_bio_write(struct pt_regs *regs)
 SEC("uprobe")
 int pt_bio_read_enter(struct pt_regs *regs)
 {
-	begin_taking(regs);
+	begin_taking(regs, attach_cookie(regs));
 	return 0;
 }
 
 SEC("uprobe")
 int pt_bio_read_return(struct pt_regs *regs)
 {
-	end_taking(regs, (__s32)regs->ax);
+	end_taking(regs, regs->ax);
 	return 0;
+}
+
+/* What stays in the socket, or was not copied, is not there to be looked at. */
+static __always_inline __s64 received(__s32 length, __u32 flags)
+{
+	return flags & (MSG_PEEK | MSG_TRUNC | MSG_ERRQUEUE) ? -1 : length;
 }
 
 /* (struct sock *, int length, int flags), since Linux 6.3 (6e6eda44b939) */
@@ -41,16 +47,17 @@ int pt_socket_send(struct bpf_raw_tracepoint_args *context)
 SEC("raw_tp/sock_recv_length")
 int pt_socket_receive(struct bpf_raw_tracepoint_args *context)
 {
-	note_socket(context, (struct sock *)context->args[0], PT_READ, (__s32)context->args[1]);
+	note_socket(context, (struct sock *)context->args[0], PT_READ,
+		    received(context->args[1], context->args[2]));
 	return 0;
 }
 
 #ifndef PT_LESS52
-/* (struct sock *, struct msghdr *, size_t size) */
-SEC("?fentry/tcp_sendmsg")
+/* (struct sock *, struct msghdr *, size_t size) -> int */
+SEC("?fexit/tcp_sendmsg")
 int pt_trace_tcp_send(struct bpf_raw_tracepoint_args *context)
 {
-	note_socket(context, (struct sock *)context->args[0], PT_WRITE, context->args[2]);
+	note_socket(context, (struct sock *)context->args[0], PT_WRITE, (__s32)context->args[3]);
 	return 0;
 }
 
@@ -58,17 +65,18 @@ int pt_trace_tcp_send(struct bpf_raw_tracepoint_args *context)
 SEC("?fexit/tcp_recvmsg")
 int pt_trace_tcp_receive(struct bpf_raw_tracepoint_args *context)
 {
-	note_socket(context, (struct sock *)context->args[0], PT_READ, (__s32)context->args[5]);
+	note_socket(context, (struct sock *)context->args[0], PT_READ,
+		    received(context->args[5], context->args[3]));
 	return 0;
 }
 
-/* (struct socket *, struct msghdr *, size_t size) */
-SEC("?fentry/unix_stream_sendmsg")
+/* (struct socket *, struct msghdr *, size_t size) -> int */
+SEC("?fexit/unix_stream_sendmsg")
 int pt_trace_unix_send(struct bpf_raw_tracepoint_args *context)
 {
 	struct socket *socket = (struct socket *)context->args[0];
 
-	note_socket(context, BPF_CORE_READ(socket, sk), PT_WRITE, context->args[2]);
+	note_socket(context, BPF_CORE_READ(socket, sk), PT_WRITE, (__s32)context->args[3]);
 	return 0;
 }
 
@@ -78,7 +86,8 @@ int pt_trace_unix_receive(struct bpf_raw_tracepoint_args *context)
 {
 	struct socket *socket = (struct socket *)context->args[0];
 
-	note_socket(context, BPF_CORE_READ(socket, sk), PT_READ, (__s32)context->args[4]);
+	note_socket(context, BPF_CORE_READ(socket, sk), PT_READ,
+		    received(context->args[4], context->args[3]));
 	return 0;
 }
 #endif
@@ -91,13 +100,19 @@ struct {
 	__type(value, __u64);
 } pt_receiving SEC(".maps");
 
-static __always_inline void begin_receiving(struct sock *sk)
+/*
+ * Which socket a call uses is told at the entry: the kernel keeps few return probes, and blocking
+ * receives of the whole host hold them.
+ */
+static __always_inline void begin_receiving(void *context, struct sock *sk, __u32 flags)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 id = bpf_get_current_pid_tgid(), address = (__u64)sk;
-	__u32 tgid = id >> 32;
+	__u32 tgid = id >> 32, tid = id;
 
-	if (!top_frame(current_thread()) && !bpf_map_lookup_elem(&pt_users, &tgid))
+	note_socket(context, sk, PT_READ, -1);
+	bpf_map_delete_elem(&pt_receiving, &tid);
+	if (received(0, flags) ||
+	    (!top_frame(current_thread()) && !bpf_map_lookup_elem(&pt_users, &tgid)))
 		return;
 	if (bpf_map_update_elem(&pt_receiving, &tid, &address, BPF_ANY))
 		count(PT_MAP_FULL, 1);
@@ -113,7 +128,7 @@ int pt_probe_tcp_send(struct pt_regs *regs)
 SEC("kprobe/tcp_recvmsg")
 int pt_probe_tcp_receive(struct pt_regs *regs)
 {
-	begin_receiving((struct sock *)regs->di);
+	begin_receiving(regs, (struct sock *)regs->di, regs->cx);
 	return 0;
 }
 
@@ -131,7 +146,7 @@ int pt_probe_unix_receive(struct pt_regs *regs)
 {
 	struct socket *socket = (struct socket *)regs->di;
 
-	begin_receiving(BPF_CORE_READ(socket, sk));
+	begin_receiving(regs, BPF_CORE_READ(socket, sk), regs->cx);
 	return 0;
 }
 

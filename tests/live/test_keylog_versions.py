@@ -59,7 +59,7 @@ def test_version_string_that_lies(targets: Targets, taps: Taps, tmp_path: Path, 
 
 
 def test_a_library_loaded_later(targets: Targets, taps: Taps, tmp_path: Path) -> None:
-    """A copy that nobody had mapped when the tool started: its first handshake is not missed."""
+    """A copy that nobody had mapped when the tool started, with its libcrypto elsewhere."""
     libssl = system_libssl(targets.folder)
     copy = tmp_path / libssl.name
     shutil.copy(libssl, copy)
@@ -67,8 +67,9 @@ def test_a_library_loaded_later(targets: Targets, taps: Taps, tmp_path: Path) ->
     peers = Peers(targets, tmp_path, Spoken("1.3"))
     server = peers.witness_server()
     keylog = tmp_path / "keylog"
-    tap = taps.ready("-u", os.getuid(), "-m", "text,keylog", "-k", keylog)
+    tap = taps.ready("-d", "-u", os.getuid(), "-m", "text,keylog", "-k", keylog)
     client = peers.row_client(row, server.port)
+    tap.wait_for_err(f"attached {copy}")
     comm = client.comm
     for line in ("connect", "get /a/1000", "close"):
         client.do(line)

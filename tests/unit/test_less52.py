@@ -203,7 +203,7 @@ def test_programs_lie_where_python_links_them() -> None:
     for hook in sockets.HOOKS[sockets.Way.TRACEPOINT]:
         assert places[hook.program] == f"raw_tp/{hook.place}"
     for hook in sockets.HOOKS[sockets.Way.TRACING]:
-        assert places[hook.program] == f"{'fexit' if hook.returns else 'fentry'}/{hook.place}"
+        assert places[hook.program] == f"fexit/{hook.place}"
     for hook in sockets.HOOKS[sockets.Way.KPROBE]:
         assert places[hook.program].split("/")[0] == ("kretprobe" if hook.returns else "kprobe")
     for name in (*kernel.PROBE_PROGRAMS, *kernel.BIO_PROGRAMS):

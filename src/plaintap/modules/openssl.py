@@ -64,11 +64,12 @@ _LABELS: Final = (
 # libcrypto's, through which the bytes of a session over memory go: (BIO *, buffer, int).
 _BIO_WRITE: Final = "BIO_write"
 _BIO_READ: Final = "BIO_read"
+_BIO_READS: Final = {_BIO_READ: 0, "BIO_read_ex": 4}
 _BIO_READ_PROGRAMS: Final = ("pt_bio_read_enter", "pt_bio_read_return")
 
 _NAMES: Final = (
     *(*_READ, *_WRITE, *_READ_EARLY, *_WRITE_EARLY, _READ_INTERNAL, _WRITE_INTERNAL),
-    *(_HANDSHAKE, *_HANDSHAKE_FORMS, *_LIFE, _LOG_SECRET, _LOG_SECRET_MANGLED, _BIO_WRITE, _BIO_READ),
+    *(_HANDSHAKE, *_HANDSHAKE_FORMS, *_LIFE, _LOG_SECRET, _LOG_SECRET_MANGLED, _BIO_WRITE, *_BIO_READS),
     *TELLING_FUNCTIONS,
 )
 
@@ -105,7 +106,7 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
 
 def carriers(elf: ElfFile) -> tuple[Point, ...]:
     """The points in a libcrypto: where a library beside it hands its bytes over; none in anything else."""
-    return _carriers(Decoder(elf), elf.symbols((_BIO_WRITE, _BIO_READ)))
+    return _carriers(Decoder(elf), elf.symbols((_BIO_WRITE, *_BIO_READS)))
 
 
 def _data_points(decoder: Decoder, found: Mapping[str, Symbol]) -> list[Point]:
@@ -164,8 +165,19 @@ def _carriers(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point, ...
         return ()
     return (
         *entry_point(decoder, "pt_bio_write", found[_BIO_WRITE], arguments=3),
-        *call_points(decoder, _BIO_READ_PROGRAMS, found[_BIO_READ], arguments=3),
+        *_taking_points(decoder, found),
     )
+
+
+def _taking_points(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point, ...]:
+    """At the function behind BIO_read and BIO_read_ex where they have one: BIO_read itself is a dear place."""
+    behind = Wrappers(decoder, _forms(found, _BIO_READS)).function_behind()
+    if behind is None:
+        return call_points(decoder, _BIO_READ_PROGRAMS, found[_BIO_READ], arguments=3)
+    (vaddr, done), names = behind
+    function = Symbol("bio_read_intern", vaddr, decoder.elf.file_offset(vaddr), 0)
+    reason = f"called by {' and '.join(names)}"
+    return call_points(decoder, _BIO_READ_PROGRAMS, function, arguments=done, done_argument=done, reason=reason)
 
 
 def _version(elf: ElfFile, found: Mapping[str, Symbol], libcrypto: str | None) -> str | None:
