@@ -36,11 +36,13 @@ http {{
     default_type text/plain;
     ssl_certificate {directory}/certificate.pem;
     ssl_certificate_key {directory}/key.pem;
+    ssl_protocols {protocol};
     server {{ listen 127.0.0.1:{port} ssl; root {directory}/www; }}
     server {{ listen 127.0.0.1:{status_port}; location / {{ stub_status; }} }}
 }}
 """
 BODY_BYTES = 1024
+PROGRAM_BYTES = 150_000_000
 
 
 class MissingProgramError(Exception):
@@ -131,6 +133,25 @@ class Helper:
         self.close()
 
 
+def libssl() -> Path:
+    """The host's. Raises MissingProgramError."""
+    found = subprocess.run(["/sbin/ldconfig", "-p"], check=True, capture_output=True, text=True).stdout
+    match = re.search(r"libssl\.so\.\d.*=> (\S+)", found)
+    if match is None:
+        raise MissingProgramError("no libssl in the ld cache: apt-get install libssl3")
+    return Path(match[1])
+
+
+def copy_of_node(bench: Bench, name: str) -> Path:
+    """A program of 150 MB that nobody has seen, with a TLS library inside. Raises MissingProgramError."""
+    copy = bench.directory / name
+    shutil.copyfile(need("node", "nodejs"), copy)
+    copy.chmod(0o755)
+    with copy.open("r+b") as file:
+        file.truncate(max(PROGRAM_BYTES, copy.stat().st_size))
+    return copy
+
+
 def make_certificate(directory: Path) -> None:
     """key.pem and certificate.pem, good for a day."""
     subprocess.run(
@@ -147,12 +168,13 @@ def make_certificate(directory: Path) -> None:
 class Nginx:
     """One worker that answers every HTTPS request with the same 1 KB."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, protocol: str) -> None:
         self.port = free_port()
         self._status_port = free_port()
         make_certificate(directory)
         conf = directory / "nginx.conf"
-        conf.write_text(NGINX_CONF.format(directory=directory, port=self.port, status_port=self._status_port))
+        ports = {"port": self.port, "status_port": self._status_port}
+        conf.write_text(NGINX_CONF.format(directory=directory, protocol=protocol, **ports))
         (directory / "www").mkdir(exist_ok=True)
         (directory / "www" / "1k.txt").write_bytes(b"0123456789abcdef" * (BODY_BYTES // 16))
         nginx = need("nginx", "nginx-light")
@@ -188,9 +210,9 @@ class Nginx:
 
 
 @contextlib.contextmanager
-def nginx(directory: Path) -> Iterator[Nginx]:
-    """A running nginx."""
-    server = Nginx(directory)
+def nginx(directory: Path, *, protocol: str = "TLSv1.2") -> Iterator[Nginx]:
+    """A running nginx; it and the others here speak this version of TLS, which nginx calls so."""
+    server = Nginx(directory, protocol)
     try:
         yield server
     finally:
@@ -206,9 +228,11 @@ class Load:
     requests_per_s: float
 
 
-def wrk(port: int, seconds: float) -> Load:
-    """32 keep-alive connections from one thread, as fast as the answers come."""
+def wrk(port: int, seconds: float, *, keep_alive: bool = True) -> Load:
+    """32 connections from one thread, as fast as the answers come; each for one request unless kept alive."""
     command = [need("wrk", "wrk"), "-c32", "-t1", f"-d{seconds:g}s", f"https://127.0.0.1:{port}/1k.txt"]
+    if not keep_alive:
+        command += ["-H", "Connection: close"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         said, _ = process.communicate()
     done = re.search(r"(\d+) requests in", said)

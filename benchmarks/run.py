@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import calls
+import keys
 import offline
 import starting
 import web
@@ -33,10 +34,11 @@ MEASUREMENTS: dict[str, Measurement] = {
     "web": web.measure,
     "writes": calls.small_writes,
     "bulk": calls.bulk,
+    "keys": keys.measure,
     "offline": offline.measure,
     "starting": starting.measure,
 }
-NEED_ROOT = {"web", "writes", "bulk", "starting"}
+NEED_ROOT = {"web", "writes", "bulk", "keys", "starting"}
 
 
 def _figures(name: str, bench: Bench) -> Iterator[Figure]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from launch import Bench, MissingProgramError, need, nginx
+from launch import Bench, MissingProgramError, copy_of_node, libssl, nginx
 from measure import Figure, at_most, median_of, not_measured
 from tool import Tool, run_once
 
@@ -19,7 +19,6 @@ REPEATS = 5
 HELP_REPEATS = 9
 LIBRARY_GOAL = at_most(20, 20)
 PROGRAM_GOAL = at_most(400, 400)
-PROGRAM_BYTES = 150_000_000
 MARKS_S = 1.5
 NS_PER_MS = 1e6
 
@@ -65,18 +64,10 @@ def _latencies(record: Path, mapped_ns: dict[str, int], figure: Figure) -> Figur
     return median_of(samples, what=figure.what, unit="ms", goal=figure.goal, note=figure.note)
 
 
-def _libssl() -> Path:
-    found = subprocess.run(["/sbin/ldconfig", "-p"], check=True, capture_output=True, text=True).stdout
-    match = re.search(r"libssl\.so\.\d.*=> (\S+)", found)
-    if match is None:
-        raise MissingProgramError("no libssl in the ld cache: apt-get install libssl3")
-    return Path(match[1])
-
-
 def fresh_library(bench: Bench) -> Iterator[Figure]:
     """A copy of libssl that a running program maps; from just before dlopen, so the loading counts too."""
     record = bench.directory / "library.ptap"
-    program, original = bench.compiled("late_library"), _libssl()
+    program, original = bench.compiled("late_library"), libssl()
     mapped_ns = {}
     with Tool(bench.plaintap, "tls", "--record", str(record), "--format", "none") as tool:
         for number in range(REPEATS):
@@ -90,15 +81,6 @@ def fresh_library(bench: Bench) -> Iterator[Figure]:
     yield _latencies(record, mapped_ns, figure)
 
 
-def _copy_of_node(bench: Bench, number: int) -> Path:
-    copy = bench.directory / f"node-fresh{number}"
-    shutil.copyfile(need("node", "nodejs"), copy)
-    copy.chmod(0o755)
-    with copy.open("r+b") as file:
-        file.truncate(max(PROGRAM_BYTES, copy.stat().st_size))
-    return copy
-
-
 def fresh_program(bench: Bench) -> Iterator[Figure]:
     """A copy of node, which has its TLS library inside."""
     what = "a new 150 MB program to its first captured byte"
@@ -106,7 +88,7 @@ def fresh_program(bench: Bench) -> Iterator[Figure]:
     script = Path(__file__).parent / "programs" / "late_program.js"
     mapped_ns, own_start_ms = {}, []
     try:
-        copies = [_copy_of_node(bench, number) for number in range(bench.rounds)]
+        copies = [copy_of_node(bench, f"node-fresh{number}") for number in range(bench.rounds)]
     except MissingProgramError as missing:
         yield not_measured(what, str(missing), goal=PROGRAM_GOAL)
         return

@@ -1,81 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What one SSL_write of 64 bytes over a memory BIO pair costs. Says where SSL_write is as
- * "ready PATH OFFSET"; then for every line on standard input runs CALLS calls and answers with the
- * nanoseconds of one, the median of the batches.
+ * What one SSL_write of 64 bytes costs: over a memory BIO pair, or with the argument `socket` over a
+ * pair of sockets. Says where SSL_write is as "ready PATH OFFSET"; then for every line on standard
+ * input runs CALLS calls and answers with the nanoseconds of one, the median of the batches.
  */
-#include "identity.h"
+#include "batches.h"
 #include <openssl/ssl.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-/* What they leave fits the default ring: a lost record would be a cheaper one. */
-#define CALLS 50000
-#define BATCH 1000
-#define BATCHES (CALLS / BATCH)
 #define WRITE_SIZE 64
 
 static SSL *client, *server;
 static BIO *wire;
+static int sockets[2] = {-1, -1};
 
-static SSL *make_end(SSL_CTX *context, BIO *bio, int accepts)
-{
-	SSL *ssl = SSL_new(context);
-
-	SSL_set_bio(ssl, bio, bio);
-	if (accepts)
-		SSL_set_accept_state(ssl);
-	else
-		SSL_set_connect_state(ssl);
-	return ssl;
-}
-
-static void connect_ends(void)
+static void connect_ends(int over_sockets)
 {
 	SSL_CTX *serving = SSL_CTX_new(TLS_server_method());
 	SSL_CTX *asking = SSL_CTX_new(TLS_client_method());
 	EVP_PKEY *key = make_key();
-	BIO *near, *far;
+	BIO *near;
 
 	SSL_CTX_use_PrivateKey(serving, key);
 	SSL_CTX_use_certificate(serving, make_certificate(key));
-	BIO_new_bio_pair(&near, 1 << 16, &far, 1 << 16);
-	client = make_end(asking, near, 0);
-	server = make_end(serving, far, 1);
-	wire = far;
+	client = SSL_new(asking);
+	server = SSL_new(serving);
+	SSL_set_connect_state(client);
+	SSL_set_accept_state(server);
+	if (over_sockets) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets))
+			die("socketpair");
+		SSL_set_fd(client, sockets[0]);
+		SSL_set_fd(server, sockets[1]);
+	} else {
+		BIO_new_bio_pair(&near, 1 << 16, &wire, 1 << 16);
+		SSL_set_bio(client, near, near);
+		SSL_set_bio(server, wire, wire);
+	}
 	while (!SSL_is_init_finished(client) || !SSL_is_init_finished(server)) {
 		SSL_do_handshake(client);
 		SSL_do_handshake(server);
 	}
 }
 
-static int compare(const void *left, const void *right)
+/* Emptied below TLS, by what a program with such sessions uses itself. */
+static void write_once(void)
 {
-	double a = *(const double *)left, b = *(const double *)right;
+	static char sink[1 << 16], data[WRITE_SIZE];
 
-	return (a > b) - (a < b);
-}
-
-static double run(void)
-{
-	static double batches[BATCHES];
-	static char sink[1 << 16];
-	char data[WRITE_SIZE];
-
-	memset(data, 'x', sizeof(data));
-	for (int batch = 0; batch < BATCHES; batch++) {
-		unsigned long long began = now_ns();
-
-		for (int call = 0; call < BATCH; call++) {
-			if (SSL_write(client, data, sizeof(data)) != sizeof(data))
-				die("SSL_write");
-			/* Emptied below TLS: the only hooked call is the one that is measured. */
-			BIO_read(wire, sink, sizeof(sink));
-		}
-		batches[batch] = (double)(now_ns() - began) / BATCH;
-	}
-	qsort(batches, BATCHES, sizeof(*batches), compare);
-	return batches[BATCHES / 2];
+	if (SSL_write(client, data, sizeof(data)) != sizeof(data))
+		die("SSL_write");
+	if (wire)
+		BIO_read(wire, sink, sizeof(sink));
+	else if (read(sockets[1], sink, sizeof(sink)) <= 0)
+		die("read");
 }
 
 /* Where the kernel wants its probe: the file and the offset in it. */
@@ -97,14 +78,14 @@ static void say_where(uintptr_t address)
 		fclose(maps);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char line[16];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	connect_ends();
+	connect_ends(argc > 1 && !strcmp(argv[1], "socket"));
 	say_where((uintptr_t)&SSL_write);
 	while (fgets(line, sizeof(line), stdin))
-		printf("%.1f\n", run());
+		printf("%.1f\n", median_call(write_once));
 	return 0;
 }

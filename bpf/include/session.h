@@ -67,6 +67,8 @@ static __always_inline void send_session_end(void *context, const struct session
 	if (SETTING(secrets) &&
 	    !(session->secrets & (SECRETS_SENT | SECRETS_NONE | SECRETS_LOGGED)))
 		count(PT_WITHOUT_SECRETS, 1);
+	if (!SETTING(plaintext)) /* there is no stream that could have lost its end */
+		return;
 	end = begin_record(sizeof(*end));
 	if (!end)
 		return;

@@ -44,7 +44,7 @@ flock -u 9
 exec 9>&-
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'trap "" INT TERM; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 # ---- the initial memory disk: busybox and the modules that reach the disks ----
