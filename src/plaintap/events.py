@@ -8,13 +8,12 @@ only facts, which are rare, are decoded into the classes below.
 
 from __future__ import annotations
 
-import ipaddress
 import socket as _socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -140,8 +139,7 @@ class ProcessHeld:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class SecretOwner:
+class SecretOwner(msgspec.Struct, frozen=True):
     """Which handshake a secret is of."""
 
     session: int
@@ -160,8 +158,7 @@ class SecretOwner:
     """Read as the handshake ended; otherwise later, of a connection that may be older than the capture."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretsSeen:
+class SecretsSeen(msgspec.Struct, frozen=True):
     """What a library keeps of a finished handshake, as it lies in its structs."""
 
     owner: SecretOwner
@@ -175,8 +172,7 @@ class SecretsSeen:
     """From the first to the last TLS 1.3 secret; the library's layout says where each is. Empty before TLS 1.3."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretLogged:
+class SecretLogged(msgspec.Struct, frozen=True):
     """A library's own line of a key log."""
 
     owner: SecretOwner
@@ -216,11 +212,15 @@ Fact: TypeAlias = (
 
 def _address(family: int, raw: bytes) -> str:
     if family == _socket.AF_INET:
-        return str(ipaddress.IPv4Address(raw[:4]))
+        return _socket.inet_ntop(_socket.AF_INET, raw[:4])
     if family == _socket.AF_INET6:
-        address = ipaddress.IPv6Address(raw)
-        return str(address.ipv4_mapped or address)
+        if raw.startswith(_IPV4_MAPPED):
+            return _socket.inet_ntop(_socket.AF_INET, raw[12:])
+        return _socket.inet_ntop(_socket.AF_INET6, raw)
     return ""
+
+
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def decode_socket(raw: bytes, offset: int = 0) -> Socket | None:
@@ -255,8 +255,32 @@ def _owner(raw: bytes) -> SecretOwner:
     at = HEADER.size + OWNER.size
     socket = decode_socket(raw, at)
     random = raw[at + SOCKET.size : at + SOCKET.size + RANDOM_SIZE]
-    seen = bool(flags & _HELLO_MATCHED), bool(flags & _HANDSHAKE_SEEN)
-    return SecretOwner(session, ts_ns, pid, tid, uid, decode_text(comm), ssl, library, socket, random, *seen)
+    matched, seen = bool(flags & _HELLO_MATCHED), bool(flags & _HANDSHAKE_SEEN)
+    return SecretOwner(session, ts_ns, pid, tid, uid, decode_text(comm), ssl, library, socket, random, matched, seen)
+
+
+class SecretsHead(NamedTuple):
+    """The part of a SECRETS record that tells whether the rest is news."""
+
+    session: int
+    pid: int
+    attributed: bool
+    client_random: bytes
+
+
+_FAMILY_AT = HEADER.size + OWNER.size + 8 + 16 + 16 + 2 + 2
+_RANDOM_AT = HEADER.size + OWNER.size + SOCKET.size
+_HEAD = struct.Struct("<16xI4xQ")
+_NO_FAMILY = bytes(2)
+
+
+def secrets_head(raw: bytes) -> SecretsHead | None:
+    """None when the record is shorter than that."""
+    if len(raw) < _RANDOM_AT + RANDOM_SIZE:
+        return None
+    pid, session = _HEAD.unpack_from(raw)
+    attributed = raw[_FAMILY_AT : _FAMILY_AT + 2] != _NO_FAMILY
+    return SecretsHead(session, pid, attributed, raw[_RANDOM_AT : _RANDOM_AT + RANDOM_SIZE])
 
 
 def _secrets(raw: bytes) -> SecretsSeen:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import click
@@ -55,6 +56,12 @@ def refuse_wrong_keys(settings: Settings) -> None:
     if common.wants_keylog and common.wants_text and common.keylogfile == STANDARD_OUTPUT and common.format != "none":
         hint = "-m keylog alone, or -k FILE"
         raise UsageError("-k -: standard output is where the text goes, and keys between it are no key log", hint=hint)
+    if (
+        common.wants_keylog
+        and common.record
+        and os.path.realpath(common.record) == os.path.realpath(common.keylog_path)
+    ):
+        raise UsageError(f"--record and -k are the same file, {common.record}", hint="give two names")
     if common.count and not common.wants_text:
         hint = "--duration ends a capture after a time, a replay ends by itself"
         raise UsageError("--count does not go with -m keylog alone, which makes no exchanges", hint=hint)
@@ -63,6 +70,8 @@ def refuse_wrong_keys(settings: Settings) -> None:
 def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] | None = None) -> int:
     """Runs the session; returns the exit code."""
     refuse_wrong_keys(settings)
+    if command and config.common.wants_keylog and config.common.keylogfile == STANDARD_OUTPUT:
+        raise UsageError("-k -: standard output is the command's, and keys between it are no key log", hint="-k FILE")
     refuse_what_cannot_work(config)
     # The session brings the native extension and the parsers, which help and mistakes need not wait for.
     from plaintap.cli.reporter import Reporter  # noqa: PLC0415

@@ -57,6 +57,11 @@ class Collector:
         """A line that is there already."""
         self._remember(client_random, self._recall(client_random) | labels.BITS.get(label, 0))
 
+    def has_all(self, client_random: bytes) -> bool:
+        """Whether all that a library keeps of this handshake was told: the other end has the same."""
+        made = self._recall(client_random)
+        return bool(made & labels.ALONE_BITS) or made & labels.WHOLE_BITS == labels.WHOLE_BITS
+
     def take(self, fact: SecretsSeen | SecretLogged) -> Secrets | None:
         """The lines that are new; None when there are none, or the label is none of a key log."""
         if isinstance(fact, SecretLogged) and fact.label not in labels.LENGTHS:

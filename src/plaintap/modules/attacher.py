@@ -24,6 +24,7 @@ from plaintap.modules.files import Identity, digest, identity_of
 from plaintap.modules.probes import layout_bytes, probes_of
 from plaintap.runtime.kernel import Kernel
 from plaintap.targets import ldcache, procmaps
+from plaintap.targets.calibration.names import MEMORY_NAME
 from plaintap.targets.elf import ElfFile
 from plaintap.targets.layouts.model import KnownLayout
 from plaintap.targets.procmaps import FileId, MappedFile
@@ -127,7 +128,7 @@ class Attacher:
                 return None
             try:
                 identity = identity_of(fd)
-                if identity not in self._seen:
+                if identity not in self._seen and not _is_calibrated_copy(file, fd):
                     self._seen.add(identity)
                     beside = file.display_path if file.deleted else file.open_path
                     self._attach(fd, identity, file.display_path, beside=beside, pids=file.pids)
@@ -226,6 +227,11 @@ class Attacher:
             return False
         plan, identity = of_library
         return self._carriers.attach(number, plan, identity, pid=pid)
+
+
+def _is_calibrated_copy(file: MappedFile, fd: int) -> bool:
+    """A library that some plaintap of this user looks into: a stranger's copy of that name is captured all the same."""
+    return file.display_path.startswith(f"/memfd:{MEMORY_NAME}") and os.fstat(fd).st_uid == os.geteuid()
 
 
 def _mapped_half(plan: ProbePlan, pids: Collection[int]) -> str | None:

@@ -20,15 +20,6 @@ def process_is_alive(pid: int) -> bool:
     return stat.rpartition(b") ")[2][:1] not in {b"Z", b"X"}
 
 
-def parent_of(pid: int) -> int:
-    """0 when the process is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    return int(stat.rpartition(b") ")[2].split()[1])
-
-
 def go_first() -> None:
     """Gives this thread, and those it starts, the priority of a capture; without the privilege nothing changes."""
     with contextlib.suppress(OSError):

@@ -19,8 +19,6 @@ class Mapping(NamedTuple):
     device: tuple[int, int]
     inode: int
     generation: int
-    path: str = ""
-    """As the process names it."""
 
 
 class Watcher:
@@ -52,8 +50,8 @@ class Watcher:
                 self._failed(error)
                 return
             self.lost += lost
-            for pid, major, minor, inode, generation, path in mappings:
-                if not self._tell(Mapping(pid, (major, minor), inode, generation, path)):
+            for pid, major, minor, inode, generation, _ in mappings:
+                if not self._tell(Mapping(pid, (major, minor), inode, generation)):
                     self._watch.forget(major, minor, inode, generation)
 
     def _tell(self, mapping: Mapping) -> bool:

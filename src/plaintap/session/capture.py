@@ -6,7 +6,6 @@ What is probed is the modules' business, what is shown the pipeline's, signals a
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from plaintap.runtime.child import Child, Guard, release
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters, Wanted
 from plaintap.runtime.privileges import may_look_at_others, require_capabilities
-from plaintap.runtime.processes import go_first, parent_of, process_is_alive
+from plaintap.runtime.processes import go_first, process_is_alive
 from plaintap.runtime.recording import Recorder, clock_offset_ns
 from plaintap.runtime.watch import Mapping, Watcher
 from plaintap.session.layouts import Layouts, Settled, explain_difference, explain_layout
@@ -50,8 +49,10 @@ class Capture:
         tls = config.modules["tls"]
         assert isinstance(tls, TlsConfig)
         self._only = tls.libssl
-        self._ssl_version = tls.ssl_version
         self._settled_layouts: deque[Settled] = deque()
+        self._layouts = Layouts(
+            ssl_version=tls.ssl_version, keys=common.wants_keylog, settled=self._settled_layouts.append
+        )
         self._reporter = reporter
         self._stopping = False
         self._recording_failed = False
@@ -89,9 +90,6 @@ class Capture:
         if self._recorder:
             undo.callback(self._recorder.close)
         module = MODULES["tls"]
-        self._layouts = Layouts(
-            ssl_version=self._ssl_version, keys=common.wants_keylog, settled=self._settled_layouts.append
-        )
         undo.callback(self._layouts.close)
         wanted = Wanted(plaintext=common.wants_text, secrets=common.wants_keylog)
         self._kernel = Kernel(module.family, filters, wanted, ring_bytes=ring_bytes)
@@ -181,8 +179,6 @@ class Capture:
         )
 
     def _look_at(self, mapping: Mapping) -> bool:
-        if mapping.path.startswith("/memfd:") and parent_of(mapping.pid) == os.getpid():
-            return True  # a copy that calibration looks into
         return self._attacher.look_at_mapping(mapping.pid, mapping.device, mapping.inode)
 
     def _watch_failed(self, error: Exception) -> None:

@@ -10,12 +10,15 @@ from plaintap.events import (
     ProcessExited,
     Record,
     SecretLogged,
-    SecretOwner,
+    SecretsHead,
     SecretsSeen,
     SessionEnded,
     SessionSeen,
     decode_fact,
 )
+
+OPEN_MAX = 65536
+"""Sessions remembered: where only keys are wanted, their ends are not told."""
 
 
 class Census:
@@ -40,24 +43,31 @@ class Census:
             fact = None
         if fact is None:
             self.undecodable += 1
+        elif isinstance(fact, (SecretsSeen, SecretLogged)):  # most of what comes here; a union is slower to ask for
+            owner = fact.owner
+            self._count(owner.session, owner.pid, attributed=owner.socket is not None)
         elif isinstance(fact, SessionSeen):
-            self._seen(fact)
-        elif isinstance(fact, SecretsSeen | SecretLogged):
-            self._seen(fact.owner)
+            self._count(fact.session, fact.pid, attributed=fact.socket is not None)
         elif isinstance(fact, SessionEnded):
             self._open.pop(fact.session, None)
         elif isinstance(fact, ProcessExited):
             self._pids.discard(fact.pid)
         return fact
 
-    def _seen(self, seen: SessionSeen | SecretOwner) -> None:
-        known = self._open.get(seen.session)
+    def other_end(self, head: SecretsHead) -> None:
+        """Secrets of a handshake that is known: only who has them too is news."""
+        self._count(head.session, head.pid, attributed=head.attributed)
+
+    def _count(self, session: int, pid: int, *, attributed: bool) -> None:
+        known = self._open.get(session)
         if known is None:
             self.connections += 1
-            self.unattributed += seen.socket is None
-        elif seen.socket and not known:
+            self.unattributed += not attributed
+        elif attributed and not known:
             self.unattributed -= 1
-        self._open[seen.session] = seen.socket is not None or bool(known)
-        if seen.pid not in self._pids:
-            self._pids.add(seen.pid)
+        self._open[session] = attributed or bool(known)
+        if len(self._open) > OPEN_MAX:
+            del self._open[next(iter(self._open))]
+        if pid not in self._pids:
+            self._pids.add(pid)
             self.processes += 1

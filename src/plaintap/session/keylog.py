@@ -39,7 +39,7 @@ class KeyLog:
         self._unwritten = 0
         self._sink: QueuedSink | None = None
         try:
-            file = KeyFile(path)
+            self._file = file = KeyFile(path)
         except OutputError as error:
             if alone:
                 raise
@@ -76,7 +76,9 @@ class KeyLog:
         self._telling(lambda sink: sink.flush())
 
     def close(self) -> None:
-        """Waits, as long as it may, until all is written."""
+        """Waits until all is written, but not for somebody to come and read."""
+        if self._sink and self._file.waits_for_reader:
+            self._sink.hurry()
         self._telling(lambda sink: sink.drain())
         self._telling(lambda sink: sink.close())
 

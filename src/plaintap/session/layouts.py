@@ -49,10 +49,11 @@ class Layouts:
         self._file: tuple[int, str] | None = None
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def find(self, plan: ProbePlan, path: str, fd: int) -> KnownLayout | None:
         """What the tables say; the file is kept open when that is to be tested."""
-        if self._forced:
+        if self._forced and _is_openssl(plan.version):
             return self._forced
         known = find_layout(plan.version) if plan.version else None
         if self._keys or known is None or known.origin is not Origin.TABLE:
@@ -72,6 +73,7 @@ class Layouts:
 
     def close(self) -> None:
         """No more; what runs is not waited for."""
+        self._closed.set()
         self._forget_file()
         self._queue.put(None)
 
@@ -83,7 +85,10 @@ class Layouts:
     def _work(self) -> None:
         while asked := self._queue.get():
             try:
-                self._calibrate(asked)
+                if not self._closed.is_set():
+                    self._calibrate(asked)
+            except Exception as error:  # noqa: BLE001 - the thread's outer edge: the next library must have its turn
+                self._settled(Settled(asked.library, None, f"{asked.library.name} cannot be calibrated: {error!r}"))
             finally:
                 os.close(asked.fd)
 
@@ -115,6 +120,11 @@ def explain_difference(name: str, before: KnownLayout | None, found: KnownLayout
     if not differing:
         return ""
     return f"{name}: not built as its version says ({', '.join(differing)}): the layout found by calibration is used"
+
+
+def _is_openssl(version: str | None) -> bool:
+    """Not for what says that it is something else."""
+    return version is None or version[:1].isdigit()
 
 
 def _named_layout(version: str) -> KnownLayout:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from plaintap.config import STANDARD_OUTPUT, CommonConfig
 from plaintap.errors import OutputError
-from plaintap.events import Fact, Record, SecretLogged, SecretsSeen
+from plaintap.events import Fact, Kind, Record, SecretLogged, SecretsSeen, secrets_head
 from plaintap.messages import Connection, Exchange, Message, Totals
 from plaintap.outputs.base import FormatOptions, SinkClosed
 from plaintap.outputs.registry import NothingFormatter, make_formatter
@@ -179,7 +179,7 @@ class Pipeline:
 
     def _take_fact(self, fact: Fact) -> None:
         """Keys go to their file at once; what is told of them is no loss when it cannot be."""
-        if self._keylog and isinstance(fact, SecretsSeen | SecretLogged):
+        if self._keylog and isinstance(fact, (SecretsSeen, SecretLogged)):
             secrets = self._keylog.take(fact)
             if secrets and (text := self._format(secrets)):
                 self._sink.write(text.encode())
@@ -192,11 +192,21 @@ class Pipeline:
                 self.connections.feed(batch)
             else:
                 for record in batch:
-                    if fact := self._census.take(record):
+                    if not self._is_known_handshake(record) and (fact := self._census.take(record)):
                         self._take_fact(fact)
             self._sink.flush()
         if self._keylog:
             self._keylog.flush()
+
+    def _is_known_handshake(self, record: Record) -> bool:
+        """The other end's secrets, which are most of what comes where only keys are wanted, told by a few bytes."""
+        if not self._keylog or record[0] or record[1] != Kind.SECRETS:
+            return False
+        head = secrets_head(record[4])
+        if head is None or not self._keylog.collector.has_all(head.client_random):
+            return False
+        self._census.other_end(head)
+        return True
 
     def tick(self, now_ns: int) -> None:
         """About once a second: shows what has waited long enough."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ PAGE_BYTES = 4096
 """Also PIPE_BUF: what a pipe takes at once (pipe(7))."""
 READ_BACK_BYTES = 8 << 20
 """Of the end of a file that is there already: some 8,000 handshakes, in 0.1 s."""
+LOOKED_AT_BYTES = 1 << 16
+"""Of a file that is there already, to tell whether it is a key log."""
+_LINE = re.compile(rb"[A-Z][A-Z0-9_]*( [0-9A-Fa-f]*){1,2}\s*$")
+"""Whole, or as a crash leaves the last one."""
 _MODE = 0o600
 _OTHERS = 0o077
 _HINT = "-k FILE names another file, -k - standard output"
@@ -45,6 +50,11 @@ class KeyFile(FdWriter):
         super().__init__(fd, name=name, terminal=fd >= 0 and os.isatty(fd))
         self._regular = fd >= 0 and stat.S_ISREG(os.fstat(fd).st_mode)
         self._torn = self._regular and not self._standard and not _ends_with_newline(fd)
+
+    @property
+    def waits_for_reader(self) -> bool:
+        """Whether it is a pipe that nobody has opened yet."""
+        return self._fd < 0 and not self._closed
 
     def lines(self) -> Iterator[tuple[str, bytes]]:
         """Label and client random of the lines that are there, of a long file the last ones."""
@@ -75,7 +85,7 @@ class KeyFile(FdWriter):
         room = PAGE_BYTES - os.lseek(self._fd, 0, os.SEEK_END) % PAGE_BYTES
         fits = data.rfind(b"\n", 0, room) + 1
         if not fits:
-            self._append(b"#" * (room - 1) + b"\n")
+            self._append((b"# " + b"-" * room)[: room - 1] + b"\n")
             fits = data.rfind(b"\n") + 1 or len(data)
         return self._append(data[:fits])
 
@@ -104,17 +114,63 @@ def _open(path: str) -> int:
     """A descriptor that waits when it is full; -1 for a pipe that nobody reads yet."""
     try:
         fd = _open_at_once(path)
-        if fd >= 0:
-            os.set_blocking(fd, True)
-            _keep_from_others(fd)
     except OSError as error:
-        raise OutputError(f"cannot write keys to {path}: {reason(error)}", hint=_HINT) from error
+        why = "it is a symbolic link" if error.errno == errno.ELOOP else reason(error)
+        raise OutputError(f"cannot write keys to {path}: {why}", hint=_HINT) from error
+    if fd < 0:
+        return fd
+    why = _why_not(fd) or _make_ours(fd)
+    if why:
+        os.close(fd)
+        raise OutputError(f"cannot write keys to {path}: {why}", hint=_HINT)
     return fd
 
 
+def _make_ours(fd: int) -> str:
+    """Closes it to others, and lets it wait; why not, where that fails."""
+    try:
+        os.set_blocking(fd, True)
+        _keep_from_others(fd)
+    except OSError as error:
+        return reason(error)
+    return ""
+
+
+def _why_not(fd: int) -> str:
+    """What speaks against this file, which may have been put there by somebody who wants the keys, or be a slip."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    if status.st_uid not in (os.geteuid(), int(os.environ.get("SUDO_UID", "") or os.geteuid())):
+        return f"it belongs to user {status.st_uid}"
+    if status.st_nlink != 1:
+        return "it has another name as well"
+    if any(_is_same(status, standard) for standard in (1, 2)):
+        return "that is where standard output or standard error goes"
+    return "" if _is_keylog(fd) else "it holds something that is no key log"
+
+
+def _is_same(status: os.stat_result, fd: int) -> bool:
+    try:
+        other = os.fstat(fd)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (other.st_dev, other.st_ino)
+
+
+def _is_keylog(fd: int) -> bool:
+    """By its beginning: a line of the form, or nothing but comments. One that cannot be read is believed."""
+    try:
+        lines = os.pread(fd, LOOKED_AT_BYTES, 0).split(b"\n")
+    except OSError:
+        return True
+    said = [line for line in lines if line and not line.startswith(b"#")]
+    return not said or any(map(_LINE.match, said))
+
+
 def _open_at_once(path: str) -> int:
-    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-    mode = Path(path).stat().st_mode if Path(path).exists() else stat.S_IFREG
+    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
+    mode = Path(path).lstat().st_mode if os.path.lexists(path) else stat.S_IFREG
     if stat.S_ISREG(mode):
         # For reading too where that may be: what is there is not written again.
         with contextlib.suppress(PermissionError):
@@ -136,7 +192,6 @@ def _keep_from_others(fd: int) -> None:
         os.fchmod(fd, _MODE)
     except PermissionError:
         if mode & _OTHERS:
-            os.close(fd)
             raise
 
 

@@ -76,8 +76,8 @@ def test_what_is_there_stays(path: Path) -> None:
 def test_a_line_somebody_else_left_unfinished_is_ended(path: Path) -> None:
     path.write_bytes(line(1)[:-1])
     assert written(path, line(2), line(3)) == line(1) + line(2) + line(3)
-    path.write_bytes(b"CLIENT_RAN")
-    assert written(path, line(2)) == b"CLIENT_RAN\n" + line(2)
+    path.write_bytes(line(9) + b"CLIENT_RAN")
+    assert written(path, line(2)) == line(9) + b"CLIENT_RAN\n" + line(2)
 
 
 def test_lines_that_are_there_are_known(path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_reader_never_meets_half_a_line(
 ) -> None:
     """Every system call ends with a line, and no line crosses a page: those are the steps in which a file grows."""
     path = tmp_path / "keys.log"
-    path.write_bytes((b"x" * start)[:-1] + b"\n" * bool(start))
+    path.write_bytes((b"#" * start)[:-1] + b"\n" * bool(start))
     seen_writes.clear()
     batches = [b"".join(line(size, size) for size in sizes) for sizes in sets]
     content = written(path, *batches)[start:]
@@ -138,11 +138,22 @@ def test_a_reader_never_meets_half_a_line(
     assert real == b"".join(batches).splitlines(keepends=True)
 
 
+def other_name(path: Path) -> None:
+    path.touch()
+    path.with_name("theirs").hardlink_to(path)
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
         (Path.mkdir, "is a directory"),
-        (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
+        (lambda path: path.symlink_to(path), "it is a symbolic link"),
+        (
+            lambda path: path.write_bytes(b"-----BEGIN PRIVATE KEY-----\nMIIE\n"),
+            "it holds something that is no key log",
+        ),
+        (lambda path: path.write_bytes(b"PTAPREC1\1\2"), "it holds something that is no key log"),
+        (other_name, "it has another name as well"),
     ],
 )
 def test_what_cannot_be_opened_is_one_error(path: Path, make: Callable[[Path], None], why: str) -> None:
