@@ -24,6 +24,7 @@ from msgspec import structs
 from plaintap.errors import TargetError
 from plaintap.targets.calibration.cache import LayoutCache
 from plaintap.targets.calibration.calibrator import calibrate, calibrated
+from plaintap.targets.calibration.confined.sandbox import NICE
 from plaintap.targets.elf import ElfFile
 from plaintap.targets.layouts.lookup import differences, find_layout
 from plaintap.targets.layouts.model import Layout, Origin
@@ -214,6 +215,8 @@ TRIED = "it tried what a library has no reason to: to start a process, open a so
         ("FLOOD", "its answer is longer than 4194304 bytes"),
         ("ESCAPE", "?]0;mine?"),
         ("SNOOP", "it crashed: SIGABRT"),
+        ("OWNER", "it crashed: SIGABRT"),
+        ("MUTE", "it stopped answering"),
         ("NONSENSE", "client_random is at no place that all handshakes agree on"),
     ],
 )
@@ -237,6 +240,7 @@ def test_child_ends_with_its_parent(build: Build) -> None:
         listed = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
         confined = [int(pid) for pid in listed if "\nSeccomp:\t2\n" in Path(f"/proc/{pid}/status").read_text()]
     assert confined
+    assert os.getpriority(os.PRIO_PROCESS, confined[0]) >= NICE
     parent.kill()
     parent.wait()
     while leaks.children() & set(confined) and time.monotonic() < deadline_s:

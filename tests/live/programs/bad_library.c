@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,6 +30,8 @@ enum {
 	FLOOD,
 	ESCAPE,
 	SNOOP,
+	OWNER,
+	MUTE,
 	NONSENSE
 };
 
@@ -64,6 +67,28 @@ static void snoop(void)
 	for (int fd = 3; fd < FDS; fd++)
 		if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR && pwrite(fd, "evil", 4, 0) > 0)
 			_exit(76);
+	abort();
+}
+
+/* A descriptor that may be read from signals its owner: that must not be another process. */
+static void own(void)
+{
+	int owner = getppid(), on = 1;
+	struct f_owner_ex process = {F_OWNER_PID, owner};
+
+	for (int fd = 0; fd < FDS; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			continue;
+		if (!fcntl(fd, F_SETOWN, owner) || !fcntl(fd, F_SETOWN_EX, &process))
+			_exit(80);
+		if (!fcntl(fd, F_SETSIG, SIGKILL) || !fcntl(fd, F_SETFL, O_ASYNC))
+			_exit(81);
+		if (!ioctl(fd, FIOSETOWN, &owner) || !ioctl(fd, SIOCSPGRP, &owner) ||
+		    !ioctl(fd, FIOASYNC, &on))
+			_exit(82);
+	}
+	if (fcntl(0, F_DUPFD, 0) < 0 || fcntl(0, F_DUPFD_CLOEXEC, 0) < 0 || fcntl(0, F_GETFL) < 0)
+		_exit(83);
 	abort();
 }
 
@@ -114,6 +139,14 @@ __attribute__((constructor)) static void loaded(void)
 	case SNOOP:
 		snoop();
 		break;
+	case OWNER:
+		own();
+		break;
+	case MUTE:
+		for (int fd = 0; fd < FDS; fd++)
+			close(fd);
+		for (;;)
+			sleep(1000);
 	case NONSENSE:
 		break;
 	}

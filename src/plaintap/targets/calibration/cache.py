@@ -35,7 +35,8 @@ class _Entry(Struct, frozen=True, kw_only=True):
 class LayoutCache:
     """Layouts by key: words that together tell a library from every other, such as digests."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
+        """Without a folder nothing is remembered."""
         self._folder = folder
 
     @classmethod
@@ -45,7 +46,12 @@ class LayoutCache:
             return cls(ROOT_FOLDER)
         base = Path(os.environ.get("XDG_CACHE_HOME", ""))
         # XDG Base Directory Specification: relative paths are to be ignored.
-        return cls((base if base.is_absolute() else Path("~/.cache").expanduser()) / "plaintap")
+        if not base.is_absolute():
+            try:
+                base = Path("~/.cache").expanduser()
+            except RuntimeError:  # a user id without an account, and no $HOME
+                return cls(None)
+        return cls(base / "plaintap" if base.is_absolute() else None)
 
     def get(self, key: Sequence[str]) -> Layout | None:
         """None when there is none that can be trusted."""
@@ -67,6 +73,8 @@ class LayoutCache:
     @contextlib.contextmanager
     def _opened(self, *, create: bool) -> Iterator[int]:
         """The folder, through which all files are reached. Raises OSError when it is not this user's alone."""
+        if self._folder is None:
+            raise FileNotFoundError("there is no folder for a cache")
         if create:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):

@@ -81,12 +81,12 @@ def _told(error: TargetError, name: str) -> TargetError:
 
 
 def _copies(stack: ExitStack, parts: Sequence[Part]) -> list[Part]:
-    return [stack.enter_context(launcher.sealed_copy(part)) for part in parts]
+    return stack.enter_context(launcher.sealed_copies(parts))
 
 
 def _key(parts: Sequence[Part]) -> tuple[str, ...]:
     with ElfFile(parts[-1].fd, name=parts[-1].name) as elf:
-        return (elf.build_id or "", *(launcher.digest(part.fd) for part in parts))
+        return (elf.build_id or "", *launcher.digests(parts))
 
 
 def _calibrate(copies: Sequence[Part], timeout_s: float) -> Layout:

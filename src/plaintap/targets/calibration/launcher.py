@@ -17,14 +17,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plaintap.errors import TargetError, reason
+from plaintap.targets.calibration.names import MEMORY_NAME
 from plaintap.targets.calibration.observation import ANSWER_MAX_BYTES
 
-LIBRARY_MAX_BYTES = 256 << 20
+LIBRARIES_MAX_BYTES = 256 << 20
+"""Of a library and all that it needs together: copies of them are memory."""
 _CHUNK_BYTES = 1 << 20
 _BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from confined.child import main; main()"
 _ENVIRONMENT = {"OPENSSL_CONF": "/dev/null", "LC_ALL": "C", "PATH": "/usr/bin:/bin"}
@@ -47,11 +49,19 @@ class Part:
     """Whether this host's library of that name goes before it."""
 
 
-def digest(fd: int) -> str:
-    """Of a file's content."""
+def digests(parts: Sequence[Part]) -> list[str]:
+    """Of each file's content. Raises TargetError when one cannot be read, or when they are too large."""
+    budget = _Budget()
+    return [_digest(part, budget) for part in parts]
+
+
+def _digest(part: Part, budget: _Budget) -> str:
     content = hashlib.blake2b(digest_size=32)
-    for chunk in _chunks(fd):
-        content.update(chunk)
+    try:
+        for chunk in _chunks(part.fd, budget):
+            content.update(chunk)
+    except OSError as error:
+        raise TargetError(f"{part.name} cannot be read: {reason(error)}") from error
     return content.hexdigest()
 
 
@@ -59,7 +69,10 @@ def observe(parts: Sequence[Part], *, boringssl: bool, timeout_s: float) -> byte
     """The child's answer, whatever it is worth; the parts are sealed copies. Raises TargetError when there is none."""
     if not sys.executable:
         raise TargetError("calibration starts a Python of its own, and this one does not know where it is")
-    answer_fd, child_fd = os.pipe()
+    try:
+        answer_fd, child_fd = os.pipe()
+    except OSError as error:
+        raise TargetError(f"calibration cannot make a pipe: {reason(error)}") from error
     try:
         try:
             task = _task(parts, answer_fd=child_fd, boringssl=boringssl, timeout_s=timeout_s)
@@ -127,6 +140,8 @@ def _read(fd: int, *, deadline_s: float, timeout_s: float) -> bytes:
 def _why(returncode: int) -> str:
     if returncode == -signal.SIGSYS:
         return "it tried what a library has no reason to: to start a process, open a socket or write a file"
+    if returncode == -signal.SIGKILL:  # by `observe`: it kept running, but closed its end of the pipe
+        return "it stopped answering"
     if returncode < 0:
         try:
             name = signal.Signals(-returncode).name
@@ -137,14 +152,24 @@ def _why(returncode: int) -> str:
 
 
 @contextmanager
-def sealed_copy(part: Part) -> Iterator[Part]:
-    """The same from memory, where everybody may read and nobody change it any more, the child included."""
+def sealed_copies(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """The same from memory, where everybody may read and nobody change them any more, the child included.
+
+    Raises TargetError when one cannot be copied, or when they are too large.
+    """
+    budget = _Budget()
+    with ExitStack() as stack:
+        yield [stack.enter_context(_sealed_copy(part, budget)) for part in parts]
+
+
+@contextmanager
+def _sealed_copy(part: Part, budget: _Budget) -> Iterator[Part]:
     fd = -1
     try:
         try:
             fd = _memory_file()
-            for chunk in _chunks(part.fd):
-                os.write(fd, chunk)
+            for chunk in _chunks(part.fd, budget):
+                _write(fd, chunk)
             os.fchmod(fd, 0o444)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         except OSError as error:
@@ -158,15 +183,32 @@ def sealed_copy(part: Part) -> Iterator[Part]:
 def _memory_file() -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
-        return os.memfd_create("library", flags | _MFD_NOEXEC_SEAL)
+        return os.memfd_create(MEMORY_NAME, flags | _MFD_NOEXEC_SEAL)
     except OSError:  # before Linux 6.3
-        return os.memfd_create("library", flags)
+        return os.memfd_create(MEMORY_NAME, flags)
 
 
-def _chunks(fd: int) -> Iterator[bytes]:
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+class _Budget:
+    """How much of files may still be read."""
+
+    def __init__(self) -> None:
+        self._left_bytes = LIBRARIES_MAX_BYTES
+
+    def spend(self, size_bytes: int) -> None:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise TargetError(f"with what it needs it is larger than {LIBRARIES_MAX_BYTES >> 20} MB")
+
+
+def _chunks(fd: int, budget: _Budget) -> Iterator[bytes]:
     at = 0
     while chunk := os.pread(fd, _CHUNK_BYTES, at):
+        budget.spend(len(chunk))
         yield chunk
         at += len(chunk)
-        if at > LIBRARY_MAX_BYTES:
-            raise TargetError(f"it is larger than {LIBRARY_MAX_BYTES >> 20} MB")

@@ -18,6 +18,8 @@ ANSWER_MAX_BYTES = 4 << 20
 Address = Annotated[int, Meta(ge=0)]
 Image = Annotated[bytes, Meta(max_length=8192)]
 """A copy of memory; base64 on the wire."""
+Flight = Annotated[bytes, Meta(min_length=43, max_length=8192)]
+"""At least up to the end of the hello's random."""
 Value = Annotated[bytes, Meta(max_length=512)]
 Text = Annotated[str, Meta(max_length=512)]
 
@@ -32,8 +34,8 @@ class Object(Struct, frozen=True, kw_only=True):
 class Pointed(Struct, frozen=True, kw_only=True):
     """What the pointer at this offset of SSL points to."""
 
-    offset: Annotated[int, Meta(ge=0, lt=8192)]
-    data: Image
+    offset: Annotated[int, Meta(ge=0, lt=1024)]
+    data: Annotated[bytes, Meta(max_length=512)]
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -43,7 +45,7 @@ class End(Struct, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=0, lt=1 << 16)]
     cipher_id: Annotated[int, Meta(ge=0, lt=1 << 32)]
     psk: Value
-    wires: Annotated[list[Image], Meta(min_length=2, max_length=2)]
+    wires: Annotated[list[Flight], Meta(min_length=2, max_length=2)]
     """The first flight of the client and of the server, as TLS records."""
     keylog: Annotated[dict[Text, Text], Meta(max_length=32)]
     """By label, in hexadecimal."""
@@ -55,7 +57,7 @@ class End(Struct, frozen=True, kw_only=True):
     ssl: Object
     session: Object
     cipher: Object
-    pointed: Annotated[list[Pointed], Meta(max_length=1024)]
+    pointed: Annotated[list[Pointed], Meta(max_length=128)]
 
 
 class Bio(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ Pure: images in, offsets out; no library is touched here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
@@ -29,6 +29,8 @@ _DER_SEQUENCE, _DER_OCTET_STRING = 0x30, 4
 _DER_MASTER_KEY = 2
 """The master secret among a session's octet strings, behind suite and session id (OpenSSL's ssl_asn1.c)."""
 _REFERENCES = (1, 2, 3, 2, 1)
+_PLACES_MAX = 64
+"""More of one value is no chance: somebody wants the search to take long."""
 
 
 class _Schedule(NamedTuple):
@@ -89,8 +91,14 @@ def _places(image: bytes, value: bytes, align: int = 1) -> set[int]:
     while at >= 0:
         if at % align == 0:
             found.add(at)
+            _check_few(found)
         at = image.find(value, at + 1)
     return found
+
+
+def _check_few(places: Collection[object]) -> None:
+    if len(places) > _PLACES_MAX:
+        raise TargetError(f"a value is at more than {_PLACES_MAX} places at once")
 
 
 def _pointers(image: bytes, address: int) -> set[int]:
@@ -108,13 +116,19 @@ def _find_client_random(ends: Sequence[End]) -> tuple[int, int | None]:
     direct = [_places(end.ssl.data, random) for end, random in zip(ends, randoms, strict=True)]
     if set.intersection(*direct):
         return _agree("client_random", direct), None
-    pairs = [
-        {(pointed.offset, at) for pointed in end.pointed for at in _places(pointed.data, random)}
-        for end, random in zip(ends, randoms, strict=True)
-    ]
+    pairs = (_pointed_places(end, random) for end, random in zip(ends, randoms, strict=True))
     common = set.intersection(*pairs)
     client_random = _agree("client_random", [{at for _, at in common}])
     return client_random, _agree("s3", [{pointer for pointer, _ in common}])
+
+
+def _pointed_places(end: End, value: bytes) -> set[tuple[int, int]]:
+    """Offsets of pointers, and where behind them the value is."""
+    found: set[tuple[int, int]] = set()
+    for pointed in end.pointed:
+        found |= {(pointed.offset, at) for at in _places(pointed.data, value)}
+        _check_few(found)
+    return found
 
 
 def _find_version(seen: Observation, family: Family) -> int | None:
@@ -253,4 +267,5 @@ def _find_by_trial(field: str, ends: Sequence[_Schedule], fits: Callable[[_Sched
     candidates = set(range(0, len(ends[0].image), _INT_BYTES))
     for end in ends:
         candidates = {offset for offset in candidates if fits(end, _slot(end, offset))}
+        _check_few(candidates)
     return _agree(field, [candidates])

@@ -142,3 +142,23 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, uid: int, base: str, expec
     monkeypatch.setenv("XDG_CACHE_HOME", base)
     monkeypatch.setenv("HOME", "/home/x")
     assert LayoutCache.standard()._folder == Path(expected)
+
+
+def test_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user id that has no account
+    monkeypatch.chdir(tmp_path)
+    cache = LayoutCache.standard()
+    cache.put(KEY, LAYOUT)
+    assert cache.get(KEY) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_home_that_is_no_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "relative")
+    monkeypatch.chdir(tmp_path)
+    LayoutCache.standard().put(KEY, LAYOUT)
+    assert not list(tmp_path.iterdir())

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def part(tmp_path: Path) -> Iterator[Part]:
 
 
 def observe(part: Part, timeout_s: float = 20.0) -> bytes:
-    with launcher.sealed_copy(part) as copy:
-        return launcher.observe([copy], boringssl=False, timeout_s=timeout_s)
+    with launcher.sealed_copies([part]) as copies:
+        return launcher.observe(copies, boringssl=False, timeout_s=timeout_s)
 
 
 def test_answer(child: FakeChild, part: Part, tmp_path: Path) -> None:
@@ -92,6 +93,7 @@ def test_child_inherits_nothing_else(child: FakeChild, part: Part, monkeypatch: 
             "os.kill(os.getpid(), signal.SIGSYS)",
             "it tried what a library has no reason to: to start a process, open a socket or write a file",
         ),
+        ("say(b'{}'); os.close(answer_fd); time.sleep(60)", "it stopped answering"),
         ("while True: say(bytes(1 << 16))", f"its answer is longer than {ANSWER_MAX_BYTES} bytes"),
     ],
 )
@@ -135,18 +137,56 @@ def test_no_descriptor_is_left(child: FakeChild, part: Part) -> None:
 
 
 def test_digest_is_of_the_content(part: Part, tmp_path: Path) -> None:
-    first = launcher.digest(part.fd)
-    assert first == launcher.digest(part.fd)
+    first, again = launcher.digests([part, part])
+    assert first == again
     (tmp_path / "library").write_bytes(b"Content")
-    assert launcher.digest(part.fd) != first
+    assert launcher.digests([part]) != [first]
 
 
-def test_too_large_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher, "LIBRARY_MAX_BYTES", 1 << 20)
-    file = tmp_path / "large"
-    with file.open("wb") as sparse:
-        sparse.truncate((1 << 20) + 1)
-    fd = os.open(file, os.O_RDONLY)
-    with pytest.raises(TargetError, match="^it is larger than 1 MB$"):
-        launcher.digest(fd)
+def copied(parts: list[Part]) -> None:
+    with launcher.sealed_copies(parts):
+        pass
+
+
+@pytest.mark.parametrize("reading", [launcher.digests, copied])
+def test_all_files_together_are_bounded(
+    reading: Callable[[list[Part]], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "LIBRARIES_MAX_BYTES", 1 << 20)
+    with (tmp_path / "half").open("w+b") as sparse:
+        sparse.truncate(1 << 19)
+        half = Part(sparse.fileno(), "half")
+        reading([half, half])
+        sparse.truncate((1 << 19) + 1)
+        with pytest.raises(TargetError, match="^with what it needs it is larger than 1 MB$"):
+            reading([half, half])
+
+
+def test_copy_written_in_pieces(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: whole(fd, data[:3]))
+    with launcher.sealed_copies([part]) as (copy,):
+        assert os.pread(copy.fd, 100, 0) == b"content"
+
+
+def test_copy_is_told_by_its_name(part: Part) -> None:
+    with launcher.sealed_copies([part]) as (copy,):
+        assert os.readlink(f"/proc/self/fd/{copy.fd}") == "/memfd:plaintap-calibration (deleted)"  # noqa: PTH115
+
+
+def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(TargetError, match="^folder cannot be read: is a directory$"):
+        launcher.digests([Part(fd, "folder")])
+    with pytest.raises(TargetError, match="^folder cannot be copied: is a directory$"):
+        copied([Part(fd, "folder")])
     os.close(fd)
+
+
+def test_no_pipe(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    with pytest.raises(TargetError, match="^calibration cannot make a pipe: too many open files$"):
+        observe(part)

@@ -8,7 +8,7 @@ from library_model import OPENSSL, LibraryModel
 from msgspec import structs
 
 from plaintap.errors import TargetError
-from plaintap.targets.calibration.observation import Observation
+from plaintap.targets.calibration.observation import Object, Observation, Pointed
 from plaintap.targets.calibration.search import find_layout
 from plaintap.targets.layouts.model import Family, Layout
 
@@ -74,6 +74,36 @@ def test_versions_of_records_are_not_taken_for_the_version() -> None:
         ssl[1984:1988] = ssl[72:76]
 
     assert find_layout(LibraryModel(change=repeat).observation(), Family.OPENSSL) == OPENSSL
+
+
+REPEATED = "^a value is at more than 64 places at once$"
+
+
+def test_struct_that_is_all_one_value() -> None:
+    wires = [b"\1" * 43] * 2
+    for image in (b"\1" * 8192, bytes(8192)):  # in SSL itself, and in what it points to
+        ssl = Object(address=1, data=image)
+        pointed = [Pointed(offset=8 * index, data=b"\1" * 33) for index in range(128)]
+        seen = edited(LibraryModel().observation(), wires=wires, ssl=ssl, pointed=pointed)
+        with pytest.raises(TargetError, match=REPEATED):
+            find_layout(seen, Family.OPENSSL)
+
+
+def test_secret_of_one_byte() -> None:
+    model = LibraryModel(log={"EXPORTER_SECRET": "07"}, change=lambda ssl, _: ssl.extend(b"\7" * 65))
+    with pytest.raises(TargetError, match=REPEATED):
+        find_layout(model.observation(), Family.OPENSSL)
+
+
+def test_secret_to_be_tried_that_is_everywhere() -> None:
+    secret_at = OPENSSL.handshake_secret
+    assert secret_at is not None
+
+    def repeat(ssl: bytearray, _: int) -> None:
+        ssl.extend(ssl[secret_at : secret_at + 48].ljust(48) * 65)
+
+    with pytest.raises(TargetError, match=REPEATED):
+        find_layout(LibraryModel(change=repeat).observation(), Family.OPENSSL)
 
 
 def test_library_without_a_key_log() -> None:

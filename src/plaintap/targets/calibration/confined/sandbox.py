@@ -8,12 +8,14 @@ System call numbers: arch/x86/entry/syscalls/syscall_64.tbl. The filter: include
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import resource
 import signal
 import struct
+from pathlib import Path
 
 NOBODY = 65534
 """The kernel's overflow id: nobody's on every distribution, and no file is anybody's but root's under it."""
@@ -39,7 +41,7 @@ def _numbers(table: str) -> dict[str, int]:
 ALLOWED = _numbers("""
     read=0 write=1 close=3 stat=4 fstat=5 lstat=6 poll=7 lseek=8 mmap=9 mprotect=10 munmap=11 brk=12 rt_sigaction=13
     rt_sigprocmask=14 rt_sigreturn=15 pread64=17 readv=19 writev=20 access=21 sched_yield=24 mremap=25 mincore=27
-    madvise=28 nanosleep=35 getpid=39 exit=60 uname=63 fcntl=72 getcwd=79 readlink=89 gettimeofday=96 getrlimit=97
+    madvise=28 nanosleep=35 getpid=39 exit=60 uname=63 getcwd=79 readlink=89 gettimeofday=96 getrlimit=97
     getrusage=98 sysinfo=99 times=100 getuid=102 getgid=104 geteuid=107 getegid=108 getppid=110 sigaltstack=131
     statfs=137 fstatfs=138 gettid=186 time=201 futex=202 sched_getaffinity=204 getdents64=217 restart_syscall=219
     fadvise64=221 clock_gettime=228 clock_getres=229 clock_nanosleep=230 exit_group=231 newfstatat=262 readlinkat=267
@@ -50,6 +52,10 @@ DEADLY = _numbers("""
     execveat=322 io_uring_setup=425 clone3=435
 """)
 OPEN, OPENAT, KILL_PROCESS, KILL_THREAD = 2, 257, 62, 234
+FCNTL = 72
+FCNTL_COMMANDS = (0, 1, 2, 3, 1030)
+"""F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: not F_SETOWN and F_SETSIG, which signal other processes."""
+NICE = 10
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant."""
@@ -72,6 +78,7 @@ def filter_program(pid: int) -> list[Instruction]:
     # abort() sends a signal to its own thread.
     for number in (KILL_PROCESS, KILL_THREAD):
         program += _verdict_by_argument(number, 0, (_IF_EQUAL, 0, 1, pid))
+    program += _verdict_by_command()
     for number in DEADLY.values():
         program += _verdict(number, KILL)
     return [*program, (_RETURN, 0, 0, FAIL)]
@@ -79,6 +86,15 @@ def filter_program(pid: int) -> list[Instruction]:
 
 def _verdict(number: int, verdict: int) -> list[Instruction]:
     return [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, verdict)]
+
+
+def _verdict_by_command() -> list[Instruction]:
+    """fcntl with what every C library asks of it; anything else fails."""
+    allowed: list[Instruction] = []
+    for command in FCNTL_COMMANDS:
+        allowed += _verdict(command, ALLOW)
+    body = [(_LOAD, 0, 0, _AT_ARGUMENTS + 8), *allowed, (_RETURN, 0, 0, FAIL)]
+    return [(_IF_EQUAL, 0, len(body), FCNTL), *body]
 
 
 def _verdict_by_argument(number: int, argument: int, test: Instruction) -> list[Instruction]:
@@ -90,6 +106,7 @@ def _verdict_by_argument(number: int, argument: int, test: Instruction) -> list[
 def enter(*, parent: int, cpu_s: int) -> None:
     """From here on this process is nobody. Raises SandboxError when the host does not let it."""
     libc = ctypes.CDLL(None, use_errno=True)
+    _give_way()
     _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
     if os.geteuid() == 0:
         _become_nobody()
@@ -100,6 +117,13 @@ def enter(*, parent: int, cpu_s: int) -> None:
         raise SandboxError("the parent has gone")
     _limit(cpu_s)
     _close_calls(libc)
+
+
+def _give_way() -> None:
+    """To a capture that may be under way. In a session of its own it is the session's nice value that counts."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+    with contextlib.suppress(OSError):  # a kernel without autogroups, or /proc is read-only: see sched(7)
+        Path("/proc/self/autogroup").write_text(str(NICE), encoding="ascii")
 
 
 def _become_nobody() -> None:

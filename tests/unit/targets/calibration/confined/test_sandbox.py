@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 
@@ -13,6 +14,8 @@ from plaintap.targets.calibration.confined.sandbox import ALLOWED, DEADLY, filte
 X86_64, I386, X32_BIT = 0xC000003E, 0x40000003, 0x40000000
 KILL, ALLOW, EPERM = 0x80000000, 0x7FFF0000, 0x00050001
 OPEN, OPENAT, KILL_PROCESS, KILL_THREAD = 2, 257, 62, 234
+IOCTL, FCNTL, PRCTL = 16, 72, 157
+F_SETOWN_EX = 15
 UNKNOWN = 999
 PID = 4711
 
@@ -72,6 +75,35 @@ def test_files_are_opened_for_reading_only(flags: int, expected: int) -> None:
 def test_signals_go_to_itself_only(number: int) -> None:
     assert verdict(number, PID) == ALLOW
     assert [verdict(number, pid) for pid in (PID + 1, 1, 0, -1, -PID)] == [KILL] * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, ALLOW) for name in ("F_DUPFD", "F_GETFD", "F_SETFD", "F_GETFL", "F_DUPFD_CLOEXEC")),
+        *((name, EPERM) for name in ("F_SETFL", "F_SETOWN", "F_SETSIG", "F_SETLEASE", "F_NOTIFY", "F_SETLKW")),
+        *((name, EPERM) for name in ("F_GETLK", "F_GETOWN", "F_ADD_SEALS", "F_SETPIPE_SZ")),
+    ],
+)
+def test_descriptors_are_copied_and_looked_at_only(name: str, expected: int) -> None:
+    command = getattr(fcntl, name)
+    assert verdict(FCNTL, 3, command) == expected
+    assert verdict(FCNTL, 3, command | 1 << 40) == expected  # the kernel looks at the lower half only
+
+
+@pytest.mark.parametrize("command", [F_SETOWN_EX, 999, -1])
+def test_other_commands_of_descriptors_fail(command: int) -> None:
+    assert verdict(FCNTL, 3, command) == EPERM
+
+
+@pytest.mark.parametrize("request_number", [0x5452, 0x8901, 0x8902], ids=["FIOASYNC", "FIOSETOWN", "SIOCSPGRP"])
+def test_descriptors_are_not_told_whom_to_signal(request_number: int) -> None:
+    assert verdict(IOCTL, 3, request_number) == EPERM
+
+
+@pytest.mark.parametrize("option", [1, 15, 36, 0x59616D61], ids=["PDEATHSIG", "NAME", "CHILD_SUBREAPER", "PTRACER"])
+def test_what_a_process_is_stays(option: int) -> None:
+    assert verdict(PRCTL, option) == EPERM
 
 
 def test_other_ways_of_making_system_calls_end_the_child() -> None:
