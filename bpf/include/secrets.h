@@ -81,19 +81,20 @@ static __always_inline bool read_block(const struct pt_layout *layout, __u64 ssl
 				       struct pt_secrets *record)
 {
 	__u64 block = ssl + layout->secrets, client = 0, server = 0, exporter = 0;
-	__u64 length = layout->secrets_length;
+	__u64 length;
 
 	if (layout->secrets == PT_NO_FIELD)
 		return false;
-	barrier_var(length);
-	if (length > PT_SECRETS_BLOCK)
-		length = PT_SECRETS_BLOCK;
 	bpf_probe_read_user(&client, sizeof(client), (void *)(block + layout->client_traffic));
 	bpf_probe_read_user(&server, sizeof(server), (void *)(block + layout->server_traffic));
 	bpf_probe_read_user(&exporter, sizeof(exporter), (void *)(block + layout->exporter));
 	if (!client || !server || !exporter || is_cleared(ssl, client))
 		return false;
+	length = layout->secrets_length;
 	record->length = length;
+	barrier_var(length);
+	if (length > PT_SECRETS_BLOCK)
+		length = PT_SECRETS_BLOCK;
 	return !bpf_probe_read_user(record->block, length, (void *)block);
 }
 
@@ -201,19 +202,22 @@ static __always_inline void send_secret(void *context, struct pt_regs *regs, __u
 	__builtin_memset(record->label, 0, sizeof(record->label) + sizeof(record->secret));
 	record->length = length;
 	bpf_probe_read_user_str(record->label, sizeof(record->label), (void *)label);
+	if (!read_client_random(layout, key.ssl, record->owner.client_random,
+				sizeof(record->owner.client_random)))
+		goto unread;
+	/* Right before its use: older verifiers forget what they knew of it. */
 	barrier_var(length);
 	if (length > PT_SECRET_MAX)
 		length = PT_SECRET_MAX;
-	if (!read_client_random(layout, key.ssl, record->owner.client_random,
-				sizeof(record->owner.client_random)) ||
-	    bpf_probe_read_user(record->secret, length, (void *)secret)) {
-		drop_record(record);
-		count(PT_UNREAD_RECORDS, 1);
-		return;
-	}
+	if (bpf_probe_read_user(record->secret, length, (void *)secret))
+		goto unread;
 	fill_header(&record->header, PT_SECRET, sizeof(*record));
 	session->secrets |= SECRETS_LOGGED;
 	send_record(context, record, sizeof(*record));
+	return;
+unread:
+	drop_record(record);
+	count(PT_UNREAD_RECORDS, 1);
 }
 
 #endif

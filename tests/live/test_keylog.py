@@ -165,7 +165,7 @@ def test_what_came_too_late_for_keys_is_said(targets: Targets, taps: Taps, tmp_p
     ended = tap.stop()
     ended.check_clean()
     assert not KeyLog.read(keylog).secrets
-    assert "lost 2 connections: ended before its keys were found" in ended.summary, ended.err
+    assert "lost 2 connections: ended before their keys were found" in ended.summary, ended.err
 
 
 @pytest.mark.parametrize("updates", [pytest.param(1, marks=pytest.mark.matrix), 3])

@@ -16,7 +16,7 @@ import click
 from msgspec import Struct, json, structs
 
 from plaintap.cli.command import Command
-from plaintap.errors import TargetError
+from plaintap.errors import TargetError, UsageError
 from plaintap.options import Group, Model, flag, options
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def layouts(context: click.Context) -> int:
     """Prints the list, or the check of one file; 1 when that has no layout or the table is wrong for it."""
     path: str | None = context.params["check"]
     as_json: bool = context.params["json"]
+    if path == "":
+        raise UsageError("--check needs a library or a program", hint="`plaintap layouts --help` shows what it takes")
     if path is None:
         # Here and below: the stage is not imported for --help.
         from plaintap.targets.layouts.lookup import known_versions  # noqa: PLC0415

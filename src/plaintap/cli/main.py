@@ -63,7 +63,7 @@ def main(
         if isinstance(error, BrokenPipeError) and _reader_has_gone():  # nothing is wrong
             _leave_stdout()
             return 0
-        told = _told(error)
+        told = _told(error, invocation.arguments)
         if told is None:
             _confess(error, debug=invocation.debug or _asks_debug(invocation.arguments))
             return 1
@@ -104,23 +104,26 @@ def _leave_stdout() -> None:
         os.dup2(nowhere.fileno(), 1)
 
 
-def _told(error: Exception) -> PlaintapError | None:
+def _told(error: Exception, arguments: Sequence[str]) -> PlaintapError | None:
     """What the user is told of an error that is no bug."""
     if isinstance(error, PlaintapError):
         return error
     if isinstance(error, click.ClickException):
-        return _wrong_use(error)
+        return _wrong_use(error, arguments)
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         _leave_stdout()
         return OutputError(f"cannot write: {os.strerror(error.errno).lower()}")
     return None
 
 
-def _wrong_use(error: click.ClickException) -> UsageError:
+def _wrong_use(error: click.ClickException, arguments: Sequence[str]) -> UsageError:
     """A mistake click found, in our form."""
     if isinstance(error, click.NoSuchOption):
         return unknown_flag(error.option_name, error.ctx)
-    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "plaintap"
+    if isinstance(error, click.UsageError) and error.ctx:
+        path = error.ctx.command_path
+    else:  # click's parser does not tell whose flag lacks its value
+        path = " ".join(["plaintap", *(word for word in arguments[:1] if word in ROOT.commands)])
     if isinstance(error, click.MissingParameter) and error.param is not None:
         message = f"`{path}` needs {error.param.human_readable_name}"
     else:

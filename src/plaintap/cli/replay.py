@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from plaintap.cli.capture import refuse_wrong_keys
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
 from plaintap.config import CommonConfig, ReplayConfig, ReplayOptions
+from plaintap.errors import UsageError
 from plaintap.options import options
 
 
@@ -16,8 +19,11 @@ def replay(context: click.Context) -> int:
     """Runs the session over the file; returns the exit code."""
     settings = Settings(context)
     refuse_wrong_keys(settings)
+    path = context.params["file"]
+    if settings.common.wants_keylog and os.path.realpath(path) == os.path.realpath(settings.common.keylog_path):
+        raise UsageError(f"-k is the recording itself, {path}", hint="-k FILE names another file")
     realtime = settings.load(ReplayOptions).realtime
-    config = ReplayConfig(path=context.params["file"], common=settings.common, realtime=realtime)
+    config = ReplayConfig(path=path, common=settings.common, realtime=realtime)
     # As in capture.py: help need not wait for the parsers.
     from plaintap.cli.reporter import Reporter  # noqa: PLC0415
 

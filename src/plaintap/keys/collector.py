@@ -42,6 +42,8 @@ class Collector:
         """Of which lines were made."""
         self.refused = 0
         """Facts of which no line could be made: not whole, or contradicting themselves."""
+        self.repeated = 0
+        """Facts that held nothing new."""
         self._say = say
         self._max_handshakes = max_handshakes
         self._libraries: dict[int, _Library] = {}
@@ -67,13 +69,16 @@ class Collector:
         if isinstance(fact, SecretLogged) and fact.label not in labels.LENGTHS:
             return None
         owner = fact.owner
-        library = self._libraries.setdefault(owner.library, _Library())
+        library = self._libraries.get(owner.library)
+        if library is None:
+            library = self._libraries[owner.library] = _Library()
         before = self._recall(owner.client_random)
         if isinstance(fact, SecretLogged):
             found = _logged(fact)
             version, cipher = labels.TLS1_3 if fact.label != labels.MASTER_KEY else 0, 0
         elif library.trusted and before & labels.WHOLE_BITS == labels.WHOLE_BITS:
             self._remember(owner.client_random, before)
+            self.repeated += 1
             return None  # the other end of the connection, on the same host
         else:
             found = _seen(fact, library.offsets)
@@ -91,6 +96,7 @@ class Collector:
             made |= labels.BITS[label]
         self._remember(owner.client_random, made)
         if not lines:
+            self.repeated += 1
             return None
         self.handshakes += not before
         # A library logs secret by secret, but keeps what it keeps all at once.

@@ -35,9 +35,10 @@ BITS = {label: 1 << number for number, label in enumerate(LENGTHS)}
 ALONE_BITS = BITS[MASTER_KEY]
 WHOLE_BITS = sum(BITS[label] for label in WHOLE)
 
-_NOT_SET = bytes(8)
+NOT_SET = bytes(8)
+"""Bytes of a real secret that are zero in a row once in 2^58."""
 
 
 def is_whole(secret: bytes) -> bool:
-    """Whether it was written to its end: no eight bytes of it are still zero, as of a real secret once in 2^58."""
-    return secret != b"" and _NOT_SET not in secret
+    """Whether it was written to its end: there is nothing in it that is still not set."""
+    return secret != b"" and NOT_SET not in secret

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from plaintap.keys import labels
-from plaintap.keys.derivation import HASH_SIZES, early_secret_without_psk, expand_label, hash_of_suite
+from plaintap.keys.derivation import HASH_SIZES, early_secret_without_psk, expand_labels, hash_of_suite
 
 Offsets = Mapping[str, int]
 """Where each secret is in the block, in bytes, by name: those of targets/layouts/model.py."""
@@ -62,7 +62,8 @@ def find_secrets(block: bytes, offsets: Offsets, cipher: int) -> Found:
 
 
 def _own(block: bytes, offsets: Offsets, algorithm: str) -> dict[str, bytes]:
-    return {label: _part(block, offsets, name, HASH_SIZES[algorithm]) for label, name in _OWN.items()}
+    size = HASH_SIZES[algorithm]
+    return {label: _part(block, offsets, name, size) for label, name in _OWN.items()}
 
 
 def _likely_hashes(block: bytes, offsets: Offsets) -> list[str]:
@@ -75,26 +76,29 @@ def _likely_hashes(block: bytes, offsets: Offsets) -> list[str]:
 def _part(block: bytes, offsets: Offsets, name: str, size: int) -> bytes:
     """Empty where there is none, or not all of it."""
     start = offsets.get(name)
-    part = b"" if start is None else block[start : start + size]
-    return part if len(part) == size and labels.is_whole(part) else b""
+    if start is None:
+        return b""
+    part = block[start : start + size]
+    return part if len(part) == size and labels.NOT_SET not in part else b""
 
 
 def _derive(
     block: bytes, offsets: Offsets, sources: tuple[str, str], wanted: Mapping[str, str], algorithm: str
 ) -> dict[str, bytes]:
-    secret, transcript_hash = (_part(block, offsets, name, HASH_SIZES[algorithm]) for name in sources)
+    size = HASH_SIZES[algorithm]
+    secret, transcript_hash = _part(block, offsets, sources[0], size), _part(block, offsets, sources[1], size)
     if not secret or not transcript_hash:
         return {}
-    return {label: expand_label(secret, name, transcript_hash, algorithm) for label, name in wanted.items()}
+    return dict(zip(wanted, expand_labels(secret, wanted.values(), transcript_hash, algorithm), strict=True))
 
 
 def _found(block: bytes, offsets: Offsets, application: Mapping[str, bytes], algorithm: str) -> Found:
     sources = ("handshake_secret", "handshake_traffic_hash")
     found = {**_derive(block, offsets, sources, _FROM_HANDSHAKE, algorithm), **application}
-    lines = tuple((label, secret) for label in labels.WHOLE if (secret := found.get(label)))
+    lines = tuple([(label, secret) for label in labels.WHOLE if (secret := found.get(label))])
     if not lines:
         return Found(wrong="the secrets of a handshake are not whole")
-    missing = [label for label in labels.WHOLE if not found.get(label)]
+    missing = [label for label in labels.WHOLE if not found.get(label)] if len(lines) < len(labels.WHOLE) else []
     early = _part(block, offsets, "early_secret", HASH_SIZES[algorithm])
     if early and early != early_secret_without_psk(algorithm):
         # A resumed one may have had early data, whose secret needs the hash of the ClientHello, which nobody keeps.

@@ -22,7 +22,7 @@ _COUNTED: dict[str, tuple[str, str, str]] = {
     "undecodable_records": ("record", "", "not understood"),
     "parser_failures": ("stream", "", "the parser failed"),
     "watch_lost": ("mapping notice", "", "a new library may have been missed"),
-    "sessions_without_secrets": ("connection", "", "ended before its keys were found"),
+    "sessions_without_secrets": ("connection", "", "ended before their keys were found"),
     "secrets_refused": ("handshake", "", "secrets that were not whole, or contradicted each other"),
     "keylog_lost": ("secret set", "secret sets", "could not be written"),
     "not_held": ("process", "processes", "not stopped at a new library, its first bytes may be missing"),

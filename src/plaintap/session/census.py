@@ -6,17 +6,20 @@ from __future__ import annotations
 import struct
 
 from plaintap.events import (
+    HEADER,
+    SESSION_END,
     Fact,
+    Kind,
     ProcessExited,
     Record,
     SecretLogged,
     SecretsHead,
     SecretsSeen,
-    SessionEnded,
     SessionSeen,
     decode_fact,
 )
 
+_SESSION_END = int(Kind.SESSION_END)
 OPEN_MAX = 65536
 """Sessions remembered: where only keys are wanted, their ends are not told."""
 
@@ -33,9 +36,12 @@ class Census:
         self._pids: set[int] = set()
 
     def take(self, record: Record) -> Fact | None:
-        """The fact in a record, counted; None for plaintext and for what is no fact."""
+        """The fact in a record, counted; None for plaintext, for an end, and for what is no fact."""
         session, kind, _, _, raw, _ = record
         if session:
+            return None
+        if kind == _SESSION_END and len(raw) >= SESSION_END.size:
+            self._open.pop(int.from_bytes(raw[HEADER.size : HEADER.size + 8], "little"), None)
             return None
         try:
             fact = decode_fact(kind, raw)
@@ -48,8 +54,6 @@ class Census:
             self._count(owner.session, owner.pid, attributed=owner.socket is not None)
         elif isinstance(fact, SessionSeen):
             self._count(fact.session, fact.pid, attributed=fact.socket is not None)
-        elif isinstance(fact, SessionEnded):
-            self._open.pop(fact.session, None)
         elif isinstance(fact, ProcessExited):
             self._pids.discard(fact.pid)
         return fact

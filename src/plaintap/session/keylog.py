@@ -36,6 +36,8 @@ class KeyLog:
         self._alone = alone
         self._notice = notice
         self._stop = stop
+        self._lossless = lossless
+        self._closed = False
         self._unwritten = 0
         self._sink: QueuedSink | None = None
         try:
@@ -77,7 +79,8 @@ class KeyLog:
 
     def close(self) -> None:
         """Waits until all is written, but not for somebody to come and read."""
-        if self._sink and self._file.waits_for_reader:
+        self._closed = True
+        if self._sink and (self._file.waits_for_reader or (not self._lossless and self._file.is_pipe)):
             self._sink.hurry()
         self._telling(lambda sink: sink.drain())
         self._telling(lambda sink: sink.close())
@@ -96,11 +99,14 @@ class KeyLog:
             self._sink.hurry()
 
     def abandon(self) -> None:
-        """Lets go of the file; nothing after `close`."""
+        """Lets go of the file, and altogether of one that was made for nothing; nothing after `close`."""
+        if not self._sink or self._closed:
+            return
+        self._closed = True
         self.hurry()
         with contextlib.suppress(SinkClosed, OutputError):
-            if self._sink:
-                self._sink.close()
+            self._sink.close()
+        self._file.remove_if_unused()
 
     def _telling(self, do: Callable[[QueuedSink], None]) -> None:
         if not self._sink:

@@ -27,6 +27,7 @@ from plaintap.session.census import Census
 from plaintap.session.keylog import KeyLog
 from plaintap.streams.connections import Connections, LifeCycle
 
+_SECRETS = int(Kind.SECRETS)
 RAW_RECORDS = 2  # -vv
 BODY_MAX_BYTES = 64 << 20
 """Of one body, where all of it is asked for."""
@@ -118,6 +119,11 @@ class Pipeline:
         """Handshakes of which keys were had."""
         return self._keylog.collector.handshakes if self._keylog else 0
 
+    @property
+    def repeated_secrets(self) -> int:
+        """How often there were keys that the key log has already."""
+        return self._keylog.collector.repeated if self._keylog else 0
+
     def add_library(
         self,
         number: int,
@@ -192,7 +198,9 @@ class Pipeline:
                 self.connections.feed(batch)
             else:
                 for record in batch:
-                    if not self._is_known_handshake(record) and (fact := self._census.take(record)):
+                    if record[1] == _SECRETS and self._is_known_handshake(record):
+                        continue
+                    if fact := self._census.take(record):
                         self._take_fact(fact)
             self._sink.flush()
         if self._keylog:
@@ -200,11 +208,12 @@ class Pipeline:
 
     def _is_known_handshake(self, record: Record) -> bool:
         """The other end's secrets, which are most of what comes where only keys are wanted, told by a few bytes."""
-        if not self._keylog or record[0] or record[1] != Kind.SECRETS:
+        if not self._keylog or record[0]:
             return False
         head = secrets_head(record[4])
         if head is None or not self._keylog.collector.has_all(head.client_random):
             return False
+        self._keylog.collector.repeated += 1
         self._census.other_end(head)
         return True
 

@@ -49,14 +49,21 @@ class Replay:
                 self._pipeline.hurry()
             if self._began_ns:
                 self._sum_up()
+            self._pipeline.abandon()
             raise
         if not self._ended and not self._stopped:
             self._reporter.notice(f"{self._config.path} has no end: it was cut, or its capture was killed")
             self._pipeline.losses["unfinished_recording"] = 1
         if self._config.common.wants_keylog and not self._pipeline.secret_sets:
-            self._reporter.notice(f"{self._config.path} has no keys that are new: only -m keylog records them")
+            self._reporter.notice(self._why_no_keys())
         totals = self._sum_up()
         return int(self._pipeline.failed or (self._config.common.strict and totals.lost_anything))
+
+    def _why_no_keys(self) -> str:
+        path, common = self._config.path, self._config.common
+        if self._pipeline.repeated_secrets:
+            return f"{path} has no keys that are new: {common.keylog_path} has them all"
+        return f"{path} holds no keys to write: only a recording made with -m keylog does"
 
     def _sum_up(self) -> Totals:
         seconds = (self._last_ns - self._began_ns) / NS_PER_S

@@ -96,6 +96,13 @@ def test_a_bug_shows_its_traceback_with_debug(cli: Cli, words: list[str], variab
         (["-k", "x"], "-k names the file of -m keylog, which was not asked for"),
         (["replay", "x", "--keylogfile=y"], "--keylogfile names the file of -m keylog, which was not asked for"),
         (
+            ["run", "-m", "keylog", "-k", "-", "--", "true"],
+            "-k -: standard output is the command's, and keys between it are no key log",
+        ),
+        (["replay", "x", "-m", "keylog", "-k", "./x"], "-k is the recording itself, x"),
+        (["-m", "keylog", "-k", "x", "--record", "./x"], "--record and -k are the same file, ./x"),
+        (["layouts", "--check", ""], "--check needs a library or a program"),
+        (
             ["-m", "text,keylog", "-k", "-"],
             "-k -: standard output is where the text goes, and keys between it are no key log",
         ),
@@ -139,6 +146,8 @@ def test_wrong_use_names_what_was_typed(cli: Cli, words: list[str], message: str
         (["tls", "--colour", "x"], "did you mean --color?"),
         (["--realtime"], "--realtime belongs to `plaintap replay`"),
         (["tls", "--modules", "tls"], "--modules belongs to `plaintap all` and `plaintap run`"),
+        (["--mapsize"], "`plaintap --help` shows what it takes"),
+        (["layouts", "--check"], "`plaintap layouts --help` shows what it takes"),
         (["tls", "-Z"], "`plaintap tls --help` lists the flags"),
         (["tls", "-w", "x.pcapng"], "`plaintap tls --help` lists the flags"),
     ],
@@ -257,6 +266,25 @@ def test_a_closed_standard_output_is_no_error() -> None:
     environ = {"PYTHONPATH": str(REPOSITORY / "src"), "PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-c", command], env=environ, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+INTERRUPT_AN_IMPORT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from plaintap.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_it_is_still_imported_is_quiet() -> None:
+    environ = {"PYTHONPATH": str(REPOSITORY / "src")}
+    command = [sys.executable, "-c", INTERRUPT_AN_IMPORT]
+    done = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 def test_a_closed_standard_error_puts_nothing_on_standard_output() -> None:

@@ -6,21 +6,22 @@ from __future__ import annotations
 import pytest
 from tls13_vectors import VECTORS, WHOLE, Vector
 
-from plaintap.keys.derivation import HASH_SIZES, early_secret_without_psk, expand_label, hash_of_suite
+from plaintap.keys.derivation import HASH_SIZES, early_secret_without_psk, expand_labels, hash_of_suite
 
 NAMES = ("c hs traffic", "s hs traffic", "c ap traffic", "s ap traffic", "exp master")
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=["rfc8448", "sha384"])
-@pytest.mark.parametrize(("number", "name"), list(enumerate(NAMES)))
-def test_expand_label(vector: Vector, number: int, name: str) -> None:
+def test_expand_labels(vector: Vector) -> None:
     algorithm = hash_of_suite(vector.cipher)
     assert algorithm
-    source, transcript = ("handshake_secret", "handshake_traffic_hash")
-    if number >= 2:
-        source, transcript = ("master_secret", "server_finished_hash")
-    secret = expand_label(vector.kept[source], name, vector.kept[transcript], algorithm)
-    assert vector.lines[number] == (WHOLE[number], secret)
+    expanded = []
+    for names, source, transcript in (
+        (NAMES[:2], "handshake_secret", "handshake_traffic_hash"),
+        (NAMES[2:], "master_secret", "server_finished_hash"),
+    ):
+        expanded += expand_labels(vector.kept[source], names, vector.kept[transcript], algorithm)
+    assert tuple(zip(WHOLE, expanded, strict=True)) == vector.lines
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=["rfc8448", "sha384"])

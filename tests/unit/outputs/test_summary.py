@@ -106,7 +106,7 @@ def test_summary_line() -> None:
         ({"sink_dropped": 3, "sink_dropped_bytes": 500}, ["3 writes (500 bytes): the output could not take them"]),
         ({"watch_lost": 4}, ["4 mapping notices: a new library may have been missed"]),
         ({"not_held": 1}, ["1 process: not stopped at a new library, its first bytes may be missing"]),
-        ({"sessions_without_secrets": 1}, ["1 connection: ended before its keys were found"]),
+        ({"sessions_without_secrets": 1}, ["1 connection: ended before their keys were found"]),
         ({"secrets_refused": 2}, ["2 handshakes: secrets that were not whole, or contradicted each other"]),
         ({"keylog_lost": 1}, ["1 secret set: could not be written"]),
         ({"keylog_failed": 1}, ["the key log: it could not be opened"]),

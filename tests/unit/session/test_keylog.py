@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from tls13_vectors import OFFSETS, RFC8448, WHOLE
 
 from plaintap import _native
 from plaintap.config import CommonConfig, ReplayConfig
-from plaintap.errors import OutputError
+from plaintap.errors import OutputError, RecordingError
 from plaintap.events import READ, WRITE, Fact, SecretsSeen
 from plaintap.messages import Totals
 from plaintap.session import replay
@@ -249,11 +250,50 @@ def test_a_pipe_without_a_reader_does_not_block_the_start(path: Path) -> None:
         pass
 
 
-def test_what_was_begun_is_let_go(path: Path) -> None:
+def test_a_pipe_nobody_comes_to_read_does_not_hold_up_the_end(path: Path) -> None:
+    os.mkfifo(path)
+    live = Live(path)
+    live.feed(tls12(1), tls12(2))
+    assert live.close().losses == {"keylog_lost": 2}
+    with path.open("rb"):  # the thread may go
+        pass
+
+
+def test_a_pipe_whose_reader_is_stuck_does_not_hold_up_the_end(path: Path) -> None:
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    filler = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(filler, bytes(4096)):
+            pass
+    live = Live(path)
+    live.feed(tls12(1))
+    assert live.close().losses == {"keylog_lost": 1}
+    os.close(reader)
+    os.close(filler)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_start_that_failed_leaves_no_file_of_its_own(path: Path, there: bool) -> None:
+    if there:
+        path.touch()
     live = Live(path)
     live.pipeline.abandon()
     live.pipeline.abandon()
+    assert path.exists() == there
+
+
+def test_a_capture_without_keys_leaves_an_empty_file(path: Path) -> None:
+    live = Live(path)
+    live.close()
+    live.pipeline.abandon()
     assert path.read_bytes() == b""
+
+
+def test_a_replay_of_what_is_no_recording_leaves_no_file(tmp_path: Path, path: Path) -> None:
+    with pytest.raises(RecordingError):
+        replayed(tmp_path, b"no recording", model=("keylog",), keylogfile=str(path))
+    assert not path.exists()
 
 
 @dataclass
@@ -293,8 +333,22 @@ def test_a_replay_of_keys_alone_shows_no_plaintext(tmp_path: Path, capfd: pytest
 def test_a_recording_without_secrets_says_so(tmp_path: Path, path: Path) -> None:
     curl = Speaker(socket=SOCKET)
     done = replayed(tmp_path, recording(curl.data(WRITE, GET)), model=("keylog",), keylogfile=str(path))
-    assert done.listener.notices == [f"{tmp_path}/a.ptap has no keys that are new: only -m keylog records them"]
-    assert (done.code, path.read_bytes()) == (0, b"")
+    expected = f"{tmp_path}/a.ptap holds no keys to write: only a recording made with -m keylog does"
+    assert (done.listener.notices, done.code, path.read_bytes()) == ([expected], 0, b"")
+
+
+@pytest.mark.parametrize("model", [("keylog",), ("text", "keylog")])
+def test_a_recording_replayed_twice_says_that_its_keys_are_there(
+    tmp_path: Path, path: Path, model: tuple[str, ...]
+) -> None:
+    options: dict[str, Any] = {"model": model, "keylogfile": str(path)}
+    data = recording(tls13(), tls12(), layout=OFFSETS)
+    assert replayed(tmp_path, data, **options).listener.notices == []
+    once = path.read_bytes()
+    assert replayed(tmp_path, data, **options).listener.notices == [
+        f"{tmp_path}/a.ptap has no keys that are new: {path} has them all"
+    ]
+    assert path.read_bytes() == once
 
 
 def test_a_recording_without_a_layout_has_the_keys_that_need_none(tmp_path: Path, path: Path) -> None:

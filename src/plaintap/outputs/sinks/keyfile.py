@@ -27,8 +27,10 @@ READ_BACK_BYTES = 8 << 20
 """Of the end of a file that is there already: some 8,000 handshakes, in 0.1 s."""
 LOOKED_AT_BYTES = 1 << 16
 """Of a file that is there already, to tell whether it is a key log."""
-_LINE = re.compile(rb"[A-Z][A-Z0-9_]*( [0-9A-Fa-f]*){1,2}\s*$")
-"""Whole, or as a crash leaves the last one."""
+_LINE = re.compile(rb"[A-Z][A-Z0-9_]* [0-9A-Fa-f]{16,} [0-9A-Fa-f]+\s*")
+_TORN_LINE = re.compile(rb"[A-Z][A-Z0-9_]*( [0-9A-Fa-f]*){0,2}\s*")
+"""As a crash leaves one, and the next run ends it."""
+_PADDING = b"# padding "
 _MODE = 0o600
 _OTHERS = 0o077
 _HINT = "-k FILE names another file, -k - standard output"
@@ -45,11 +47,17 @@ class KeyFile(FdWriter):
         """Opens it; only a pipe without a reader is left to the first write, which waits. Raises OutputError."""
         self._path = path
         self._standard = path == STANDARD_OUTPUT
+        self._created = not self._standard and not os.path.lexists(path)
         fd = 1 if self._standard else _open(path)
         name = "standard output" if self._standard else f"the key log {path}"
         super().__init__(fd, name=name, terminal=fd >= 0 and os.isatty(fd))
         self._regular = fd >= 0 and stat.S_ISREG(os.fstat(fd).st_mode)
         self._torn = self._regular and not self._standard and not _ends_with_newline(fd)
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it is a pipe of its own, whose reader may come late, or be stuck."""
+        return self._fd < 0 or (not self._standard and stat.S_ISFIFO(os.fstat(self._fd).st_mode))
 
     @property
     def waits_for_reader(self) -> bool:
@@ -66,6 +74,13 @@ class KeyFile(FdWriter):
         except OSError:  # it may be written to, but not read
             return
         yield from read_lines(data)
+
+    def remove_if_unused(self) -> None:
+        """Takes back a file that was made here and has nothing in it; after `close` too."""
+        with contextlib.suppress(OSError):
+            there = os.lstat(self._path)
+            if self._created and stat.S_ISREG(there.st_mode) and not there.st_size:
+                Path(self._path).unlink()
 
     def close(self) -> None:
         """Flushes and closes; a reader that has gone by now is no news."""
@@ -85,7 +100,7 @@ class KeyFile(FdWriter):
         room = PAGE_BYTES - os.lseek(self._fd, 0, os.SEEK_END) % PAGE_BYTES
         fits = data.rfind(b"\n", 0, room) + 1
         if not fits:
-            self._append((b"# " + b"-" * room)[: room - 1] + b"\n")
+            self._append((_PADDING + b"#" * room)[: room - 1] + b"\n")
             fits = data.rfind(b"\n") + 1 or len(data)
         return self._append(data[:fits])
 
@@ -115,8 +130,7 @@ def _open(path: str) -> int:
     try:
         fd = _open_at_once(path)
     except OSError as error:
-        why = "it is a symbolic link" if error.errno == errno.ELOOP else reason(error)
-        raise OutputError(f"cannot write keys to {path}: {why}", hint=_HINT) from error
+        raise OutputError(f"cannot write keys to {path}: {reason(error)}", hint=_HINT) from error
     if fd < 0:
         return fd
     why = _why_not(fd) or _make_ours(fd)
@@ -141,7 +155,7 @@ def _why_not(fd: int) -> str:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         return ""
-    if status.st_uid not in (os.geteuid(), int(os.environ.get("SUDO_UID", "") or os.geteuid())):
+    if str(status.st_uid) not in (str(os.geteuid()), os.environ.get("SUDO_UID")):
         return f"it belongs to user {status.st_uid}"
     if status.st_nlink != 1:
         return "it has another name as well"
@@ -159,18 +173,19 @@ def _is_same(status: os.stat_result, fd: int) -> bool:
 
 
 def _is_keylog(fd: int) -> bool:
-    """By its beginning: a line of the form, or nothing but comments. One that cannot be read is believed."""
+    """By its beginning: comments, lines of the form, what is left of one. One that cannot be read is believed."""
     try:
         lines = os.pread(fd, LOOKED_AT_BYTES, 0).split(b"\n")
     except OSError:
         return True
     said = [line for line in lines if line and not line.startswith(b"#")]
-    return not said or any(map(_LINE.match, said))
+    return all(map(_TORN_LINE.fullmatch, said)) and (len(said) < 2 or any(map(_LINE.fullmatch, said)))
 
 
 def _open_at_once(path: str) -> int:
-    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
-    mode = Path(path).lstat().st_mode if os.path.lexists(path) else stat.S_IFREG
+    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    # Links are followed: /dev/fd/63 is one, of `-k >(command)`. What they lead to is looked at when it is open.
+    mode = Path(path).stat().st_mode if Path(path).exists() else stat.S_IFREG
     if stat.S_ISREG(mode):
         # For reading too where that may be: what is there is not written again.
         with contextlib.suppress(PermissionError):

@@ -67,6 +67,34 @@ def test_the_mode_of_a_file_that_is_there_is_set_right(path: Path, mode: int) ->
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_link_is_followed_to_what_is_a_key_log(path: Path) -> None:
+    """As /dev/fd/63 is, of a shell's `-k >(command)`."""
+    path.write_bytes(line(1))
+    link = path.with_name("link")
+    link.symlink_to(path)
+    assert written(link, line(2)) == line(1) + line(2)
+
+
+def test_padding_says_what_it_is(path: Path) -> None:
+    path.write_bytes(b"#" * (PAGE_BYTES - 60) + b"\n")
+    assert written(path, line(1)).endswith(b"\n# padding " + b"#" * 48 + b"\n" + line(1))
+
+
+def test_only_an_empty_file_of_its_own_is_taken_back(path: Path) -> None:
+    sink = KeyFile(str(path))
+    sink.write(line(1))
+    sink.close()
+    sink.remove_if_unused()
+    assert path.read_bytes() == line(1)
+    path.write_bytes(b"")
+    there = KeyFile(str(path))
+    there.close()
+    there.remove_if_unused()
+    assert path.exists()
+    sink.remove_if_unused()
+    assert not path.exists()
+
+
 def test_what_is_there_stays(path: Path) -> None:
     path.write_bytes(line(1))
     assert written(path, line(2)) == line(1) + line(2)
@@ -80,8 +108,14 @@ def test_a_line_somebody_else_left_unfinished_is_ended(path: Path) -> None:
     assert written(path, line(2)) == line(9) + b"CLIENT_RAN\n" + line(2)
 
 
+def test_a_long_key_log_is_one(path: Path) -> None:
+    content = b"".join(map(line, range(1, 2000))) + b"CLIENT_RAN\n" + line(2000)
+    path.write_bytes(content)
+    assert written(path) == content
+
+
 def test_lines_that_are_there_are_known(path: Path) -> None:
-    path.write_bytes(b"# mine\n\xff\0\nRSA 00 11\n" + line(1) + b"CLIENT_RANDOM 12\r\n" + line(2)[:-1] + b"\r\n\n")
+    path.write_bytes(b"# mine\n\nRSA 00 11\n" + line(1) + b"CLIENT_RANDOM 12\r\n" + line(2)[:-1] + b"\r\n\n")
     sink = KeyFile(str(path))
     expected = [("CLIENT_RANDOM", number.to_bytes(32, "big")) for number in (1, 2)]
     assert list(sink.lines()) == expected
@@ -91,9 +125,7 @@ def test_lines_that_are_there_are_known(path: Path) -> None:
 def test_of_a_long_file_only_the_end_is_read(path: Path) -> None:
     with path.open("wb") as file:
         file.write(line(1))
-        file.truncate(READ_BACK_BYTES)
-        file.seek(0, os.SEEK_END)
-        file.write(b"\n" + line(2))
+        file.write(b"\n" * READ_BACK_BYTES + line(2))
     sink = KeyFile(str(path))
     assert list(sink.lines()) == [("CLIENT_RANDOM", (2).to_bytes(32, "big"))]
     sink.close()
@@ -147,11 +179,14 @@ def other_name(path: Path) -> None:
     ("make", "why"),
     [
         (Path.mkdir, "is a directory"),
-        (lambda path: path.symlink_to(path), "it is a symbolic link"),
+        (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
         (
             lambda path: path.write_bytes(b"-----BEGIN PRIVATE KEY-----\nMIIE\n"),
             "it holds something that is no key log",
         ),
+        (lambda path: path.write_bytes(b"TODO\nADD FEED\n"), "it holds something that is no key log"),
+        (lambda path: path.write_bytes(line(1) + b"and a note\n"), "it holds something that is no key log"),
+        (lambda path: path.write_bytes(b"127.0.0.1 localhost\n"), "it holds something that is no key log"),
         (lambda path: path.write_bytes(b"PTAPREC1\1\2"), "it holds something that is no key log"),
         (other_name, "it has another name as well"),
     ],
