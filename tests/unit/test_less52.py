@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 from bpf_object import ALU, ALU64, CALL, EXIT, JMP, JMP32, LDX, STX, BpfObject, Function, Instruction
 
-from plaintap.runtime import kernel, sockets
+from plaintap.runtime import sockets
+from plaintap.runtime.programs import (
+    BIO_PROGRAMS,
+    CONNECT_TRACEPOINTS,
+    FOLLOW_TRACEPOINTS,
+    PROBE_PROGRAMS,
+    TRACEPOINTS,
+)
 
 MESON = (Path(__file__).parents[2] / "bpf" / "meson.build").read_text()
 
@@ -187,18 +194,18 @@ def test_only_core_objects_ask_for_type_information(family: str, variant: str) -
 @pytest.mark.parametrize("variant", ["core", "noncore"])
 def test_the_programs_python_loads_are_there(variant: str) -> None:
     present = installed("openssl", variant).programs.keys()
-    wanted = {*kernel.PROBE_PROGRAMS, *kernel.TRACEPOINTS}
+    wanted = {*PROBE_PROGRAMS, *TRACEPOINTS}
     if variant == "core":
-        wanted |= {*kernel.BIO_PROGRAMS, *kernel.FOLLOW_TRACEPOINTS, *sockets.PROGRAMS}
+        wanted |= {*BIO_PROGRAMS, *FOLLOW_TRACEPOINTS, *sockets.PROGRAMS}
     else:
-        wanted |= {*kernel.CONNECT_TRACEPOINTS}
+        wanted |= {*CONNECT_TRACEPOINTS}
     assert present == wanted
 
 
 def test_programs_lie_where_python_links_them() -> None:
     programs = installed("openssl", "core")
     places = {name: programs.place(each).lstrip("?") for name, each in programs.programs.items()}
-    for name, tracepoint in (kernel.TRACEPOINTS | kernel.FOLLOW_TRACEPOINTS).items():
+    for name, tracepoint in (TRACEPOINTS | FOLLOW_TRACEPOINTS).items():
         assert places[name] == f"raw_tp/{tracepoint}"
     for hook in sockets.HOOKS[sockets.Way.TRACEPOINT]:
         assert places[hook.program] == f"raw_tp/{hook.place}"
@@ -206,5 +213,5 @@ def test_programs_lie_where_python_links_them() -> None:
         assert places[hook.program] == f"fexit/{hook.place}"
     for hook in sockets.HOOKS[sockets.Way.KPROBE]:
         assert places[hook.program].split("/")[0] == ("kretprobe" if hook.returns else "kprobe")
-    for name in (*kernel.PROBE_PROGRAMS, *kernel.BIO_PROGRAMS):
+    for name in (*PROBE_PROGRAMS, *BIO_PROGRAMS):
         assert places[name] == "uprobe"

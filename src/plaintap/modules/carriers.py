@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from plaintap.targets.procmaps import MappedFile
 
 _REMEMBERED_MAX = 1024
+_NEEDED_PROGRAM = "pt_bio_write"
+"""A kernel side that has it has all that are linked here."""
 
 
 class _Carrier(NamedTuple):
@@ -46,18 +48,37 @@ class Carriers:
         self._pids = tuple(pids)
         self._attached: set[tuple[int, Identity]] = set()
         self._known: dict[Identity, _Carrier] = {}
+        self._asked: dict[tuple[int, int], bool] = {}
+        """What came of it, by library and pid; the oldest goes when there are too many."""
         self._lock = threading.Lock()
 
     def attach(self, number: int, plan: ProbePlan, own: Identity, *, pid: int) -> bool:
-        """Whether library `number`, of this plan and file, is attached in this process now, or was before."""
-        with self._lock:
-            for file in _candidates(procmaps.scan((pid,)).files.values(), plan, own):
-                try:
-                    if self._attach(number, plan, own, file):
-                        return True
-                except PlaintapError as error:
-                    self._debug(f"{file.display_path}: {error.message}")
+        """Whether library `number`, of this plan and file, is attached in this process now, or was before.
+
+        A process is looked at once: it may have many such sessions, and no time to lose between them.
+        """
+        if not self._kernel.has(_NEEDED_PROGRAM):
             return False
+        with self._lock:
+            known = self._asked.get((number, pid))
+            if known is not None:
+                return known
+            files = procmaps.scan((pid,)).files.values()
+            attached = self._attach_first(number, plan, own, files)
+            if files:  # else the process has gone, and its pid may be another's one day
+                if len(self._asked) >= _REMEMBERED_MAX:
+                    del self._asked[next(iter(self._asked))]
+                self._asked[number, pid] = attached
+            return attached
+
+    def _attach_first(self, number: int, plan: ProbePlan, own: Identity, files: Iterable[MappedFile]) -> bool:
+        for file in _candidates(files, plan, own):
+            try:
+                if self._attach(number, plan, own, file):
+                    return True
+            except PlaintapError as error:
+                self._debug(f"{file.display_path}: {error.message}")
+        return False
 
     def _attach(self, number: int, plan: ProbePlan, own: Identity, file: MappedFile) -> bool:
         fd = procmaps.open_mapped(file)

@@ -24,11 +24,11 @@ KPROBE_EVENTS = Path("/sys/bus/event_source/devices/kprobe")
 class Way(Enum):
     """From the first choice to the last."""
 
+    TRACEPOINT = "rawtp"
+    """Since Linux 6.3 (6e6eda44b939)."""
     TRACING = "fentry"
     """Programs at the kernel's functions; the place of their result is that of Linux 5.19 (ec095263a965)."""
     KPROBE = "kprobe"
-    TRACEPOINT = "rawtp"
-    """Since Linux 6.3 (6e6eda44b939)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,10 @@ class Hook:
 
 
 HOOKS = {
+    Way.TRACEPOINT: (
+        Hook("pt_socket_send", "sock_send_length"),
+        Hook("pt_socket_receive", "sock_recv_length"),
+    ),
     Way.TRACING: (
         Hook("pt_trace_tcp_send", "tcp_sendmsg"),
         Hook("pt_trace_tcp_receive", "tcp_recvmsg", returns=True),
@@ -56,10 +60,6 @@ HOOKS = {
         Hook("pt_probe_unix_send", "unix_stream_sendmsg"),
         Hook("pt_probe_unix_receive", "unix_stream_recvmsg"),
     ),
-    Way.TRACEPOINT: (
-        Hook("pt_socket_send", "sock_send_length"),
-        Hook("pt_socket_receive", "sock_recv_length"),
-    ),
 }
 PROGRAMS = tuple(dict.fromkeys(hook.program for hooks in HOOKS.values() for hook in hooks))
 
@@ -70,15 +70,23 @@ def kernel_release() -> tuple[int, ...]:
 
 
 def ways() -> list[Way]:
-    """The ones to try here, in order; asks the kernel what it has without loading anything."""
+    """The ones to try here, in order; asks the kernel what it has without loading anything.
+
+    The tracepoints come first where there are any: they see every kind of socket (MPTCP, kTLS, sockmap, vsock) and how
+    much really moved, whereas the functions are those of TCP and Unix streams alone. Of the ways to hook those, tracing
+    programs cost less than kprobes.
+    """
     forced = [way for way in Way if is_forced(way.value)]
     if forced:
         return forced
-    found = [Way.TRACEPOINT]
+    found = []
+    release = kernel_release()
+    if release >= (6, 3):
+        found.append(Way.TRACEPOINT)
+    if release >= (5, 19) and _native.has_program_type(TRACING):
+        found.append(Way.TRACING)
     if KPROBE_EVENTS.exists():
-        found.insert(0, Way.KPROBE)
-    if kernel_release() >= (5, 19) and _native.has_program_type(TRACING):
-        found.insert(0, Way.TRACING)
+        found.append(Way.KPROBE)
     return found
 
 

@@ -1,35 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """One capture from the kernel: init, start, run, close, in that order and no other.
 
-What is probed is the modules' business, what is shown the pipeline's, signals are signals.py's.
+What is probed is the modules' business, what is shown the pipeline's, signals are signals.py's, what is known of
+libraries libraries.py's, what is recorded recording.py's.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from plaintap import _native
 from plaintap.config import CaptureConfig, TlsConfig, ring_size_bytes
-from plaintap.errors import RecordingError, TargetError, reason
+from plaintap.errors import TargetError, reason
 from plaintap.events import Fact, Kind, Meta, ProcessHeld, SessionSeen
 from plaintap.messages import Totals
-from plaintap.modules.attacher import Attacher, Library
-from plaintap.modules.probes import secret_places
+from plaintap.modules.attacher import Attacher
 from plaintap.modules.registry import MODULES
 from plaintap.runtime.child import Child, Guard, release
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters, Wanted
 from plaintap.runtime.privileges import may_look_at_others, require_capabilities
 from plaintap.runtime.processes import go_first, process_is_alive
-from plaintap.runtime.recording import Recorder, clock_offset_ns
+from plaintap.runtime.recording import clock_offset_ns
 from plaintap.runtime.watch import Mapping, Watcher
-from plaintap.session.layouts import Layouts, Settled, explain_difference, explain_layout
+from plaintap.session.layouts import Layouts
+from plaintap.session.libraries import Libraries
 from plaintap.session.pipeline import Pipeline, Reporter
+from plaintap.session.recording import Recording
 from plaintap.session.signals import Signals
-from plaintap.targets.layouts.model import Origin
 
 BATCH_BYTES = 1 << 20
 POLL_MS = 20
@@ -49,13 +49,9 @@ class Capture:
         tls = config.modules["tls"]
         assert isinstance(tls, TlsConfig)
         self._only = tls.libssl
-        self._settled_layouts: deque[Settled] = deque()
-        self._layouts = Layouts(
-            ssl_version=tls.ssl_version, keys=common.wants_keylog, settled=self._settled_layouts.append
-        )
+        self._layouts = Layouts(ssl_version=tls.ssl_version, keys=common.wants_keylog)
         self._reporter = reporter
         self._stopping = False
-        self._recording_failed = False
         require_capabilities()
         for pid in common.pid:
             if not process_is_alive(pid):
@@ -81,73 +77,43 @@ class Capture:
             cgroup_path=common.cgroup_path,
             follow=self._child is not None,
         )
-        self._offset_ns = clock_offset_ns()
+        offset_ns = clock_offset_ns()
         self.pipeline = Pipeline(
-            common, clock_offset_ns=self._offset_ns, stop=self.stop, learn=self._learn, reporter=self._reporter
+            common, clock_offset_ns=offset_ns, stop=self.stop, learn=self._learn, reporter=self._reporter
         )
         undo.callback(self.pipeline.abandon)
-        self._recorder = Recorder(common.record) if common.record else None
-        if self._recorder:
-            undo.callback(self._recorder.close)
+        self._recording = Recording(common.record, clock_offset_ns=offset_ns, ended=self._recording_ended)
+        undo.callback(self._recording.close)
         module = MODULES["tls"]
         undo.callback(self._layouts.close)
         wanted = Wanted(plaintext=common.wants_text, secrets=common.wants_keylog)
         self._kernel = Kernel(module.family, filters, wanted, ring_bytes=ring_bytes)
         undo.callback(self._kernel.close)
+        for refused in self._kernel.refused:
+            self._reporter.debug(f"sockets cannot be told by {refused}")
         if self._kernel.way is None:
             self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
         else:
             self._reporter.debug(f"sockets are told by {self._kernel.way.value}")
+        self._libraries = Libraries(
+            self._layouts,
+            self.pipeline,
+            self._recording,
+            sees_hellos=self._kernel.sees_hellos,
+            problem=self._reporter.notice if common.wants_keylog else self._reporter.debug,
+            debug=self._reporter.debug,
+        )
         link_pids = common.pid if len(common.pid) <= LINK_PIDS_MAX and not self._child else ()
         self._attacher = Attacher(
             module,
             self._kernel,
-            attached=self._library_attached,
+            attached=self._libraries.attached,
             debug=self._reporter.debug,
             notice=self._reporter.notice,
             layout_for=self._layouts.find,
             pids=link_pids,
         )
         self._watcher: Watcher | None = None
-
-    def _library_attached(self, library: Library) -> None:
-        self._tell_of_library(library)
-        self._layouts.attached(library)
-
-    def _tell_of_library(self, library: Library) -> None:
-        secrets = secret_places(library.layout)
-        calibrated = library.layout is not None and library.layout.origin is Origin.CALIBRATION
-        trusted = calibrated or not self._kernel.sees_hellos
-        self.pipeline.add_library(
-            library.number, library.name, tells_ends=library.tells_ends, secrets=secrets, trusted=trusted
-        )
-        meta = Meta(library=library.number, name=library.name, path=library.path, layout=secrets or None)
-        self._record(lambda recorder: recorder.begin(clock_offset_ns=self._offset_ns))
-        self._record(lambda recorder: recorder.meta(meta))
-
-    def _settle_layouts(self) -> None:
-        """What calibration found is in force from here on."""
-        for _ in range(len(self._settled_layouts)):
-            settled = self._settled_layouts.popleft()
-            attached = self._attacher.libraries
-            number = settled.library.number
-            if number > len(attached):
-                self._settled_layouts.append(settled)  # its probes are not in place yet
-            elif attached[number - 1] == settled.library:
-                self._settle_layout(settled)
-
-    def _settle_layout(self, settled: Settled) -> None:
-        library, found, why_not = settled
-        if found is None:
-            self._reporter.debug(why_not)
-            problem = explain_layout(library.name, library.layout)
-        else:
-            problem = explain_difference(library.name, library.layout, found)
-            self._tell_of_library(self._attacher.relayout(library.number, found))
-            self._reporter.debug(f"{library.name}: layout found by calibration")
-        if problem:
-            tell = self._reporter.notice if self._common.wants_keylog else self._reporter.debug
-            tell(problem)
 
     def start(self) -> None:
         """start: attaches everything that is there now."""
@@ -162,12 +128,12 @@ class Capture:
             processes, tls_processes, unreadable = self._attacher.look_at_host(self._common.pid)
             if unreadable and not may_look_at_others():
                 self._reporter.notice(f"{unreadable} processes are of other users: CAP_SYS_PTRACE is missing")
-        if self._recorder:
-            self._recorder.begin(clock_offset_ns=self._offset_ns)
+        self._recording.begin()
         if self._watcher:
             self._watcher.start()
         self._kernel.set_running(True)
         self._signals = Signals(self._interrupted, self._child)
+        self._undo.callback(self._signals.ignore)
         names = [library.name for library in self._attacher.libraries]
         seconds = time.monotonic() - self._began
         self._reporter.ready(
@@ -196,7 +162,7 @@ class Capture:
         next_tick = 0
         while not self._stopping:
             moved = self._drain(timeout_ms)
-            self._settle_layouts()
+            self._libraries.settle(self._attacher)
             timeout_ms = POLL_MS if moved else IDLE_POLL_MS
             self._signals.pass_on()
             now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -214,32 +180,25 @@ class Capture:
             self.stop()
 
     def _drain(self, timeout_ms: int) -> bool:
-        recorder = None if self._recording_failed else self._recorder
+        fd = self._recording.fd
         try:
-            batch = self._kernel.ring.drain(
-                BATCH_BYTES, timeout_ms, recorder.fd if recorder else -1, self.pipeline.shows
-            )
+            batch = self._kernel.ring.drain(BATCH_BYTES, timeout_ms, fd, self.pipeline.shows)
         except _native.NativeError as error:
-            if not recorder:
+            if fd < 0:
                 raise
-            self._stop_recording(RecordingError(f"cannot record to {recorder.path}: {reason(error)}"))
+            self._recording.fail(reason(error))
             return True
         if batch:
             self.pipeline.feed(batch)
         return self._kernel.ring.pending() > 0 or bool(batch)
 
-    def _record(self, write: Callable[[Recorder], None]) -> None:
-        """Writes something of our own into the recording, while there is one."""
-        if self._recorder and not self._recording_failed:
-            try:
-                write(self._recorder)
-            except RecordingError as error:
-                self._stop_recording(error)
+    def _drain_all(self) -> None:
+        while self._kernel.ring.pending():
+            self._drain(0)
 
-    def _stop_recording(self, error: RecordingError) -> None:
-        """What is recorded stays whole; the capture goes on if there is something to show."""
-        self._recording_failed = True
-        self._reporter.notice(f"{error.message}; recording ends here")
+    def _recording_ended(self, why: str) -> None:
+        """The capture goes on if there is something to show."""
+        self._reporter.notice(f"{why}; recording ends here")
         self.pipeline.losses["recording_failed"] = 1
         if not self.pipeline.shows and not self._common.wants_keylog:
             self.stop()
@@ -267,13 +226,16 @@ class Capture:
 
     def close(self) -> Totals:
         """close: detaches, takes what is left, flushes, sums up; the command may live on."""
+        self._layouts.close()
         self._kernel.detach()
-        while self._kernel.ring.pending():
-            self._drain(0)
+        self._drain_all()
+        # A program that was running may have ended a session since: its record counts, then what is still open.
+        self._kernel.wait_detached()
+        self._drain_all()
         self._end_open_sessions()
         kernel = self._kernel.counters()
         kernel["watch_lost"] = self._attacher.refused + (self._watcher.lost if self._watcher else 0)
-        self._record(lambda recorder: recorder.meta(Meta(counters=kernel)))
+        self._recording.meta(Meta(counters=kernel))
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         totals = self.pipeline.close(kernel, now_ns=now_ns, duration_s=time.monotonic() - self._began)
         totals.bytes = self._kernel.ring.payload_bytes()
@@ -292,7 +254,7 @@ class Capture:
         """Tells streams and recording how far each open session got, so that a lost end is named."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         records = self._kernel.open_sessions(now)
-        self._record(lambda recorder: recorder.raw(b"".join(records)))
+        self._recording.raw(b"".join(records))
         self.pipeline.feed([(0, int(Kind.SESSION_END), 0, now, record, 0) for record in records])
 
     def exit_code(self, totals: Totals) -> int:
@@ -302,7 +264,7 @@ class Capture:
             self._child.check_executed()
             if code := self._child.exit_code():
                 return code
-        failed = self.pipeline.failed or self._recording_failed
+        failed = self.pipeline.failed or self._recording.failed
         return int(failed or (self._common.strict and totals.lost_anything))
 
     def undo(self) -> None:

@@ -7,10 +7,11 @@ the programs use it, modules/'s.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,17 +40,18 @@ class Settled(NamedTuple):
 
 
 class Layouts:
-    """`settled` is called from another thread."""
+    """`find` and `attached` are called together, by one thread at a time; `close` by any."""
 
-    def __init__(self, *, ssl_version: str | None, keys: bool, settled: Callable[[Settled], None]) -> None:
+    def __init__(self, *, ssl_version: str | None, keys: bool) -> None:
         """With `keys`, layouts of the tables are put to the test too. Raises UsageError for an unknown version."""
         self._forced = _named_layout(ssl_version) if ssl_version else None
         self._keys = keys
-        self._settled = settled
+        self._settled: deque[Settled] = deque()
         self._file: tuple[int, str] | None = None
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._closed = threading.Event()
+        self._closed = False
+        self._lock = threading.Lock()
 
     def find(self, plan: ProbePlan, path: str, fd: int) -> KnownLayout | None:
         """What the tables say; the file is kept open when that is to be tested."""
@@ -57,25 +59,45 @@ class Layouts:
             return self._forced
         known = find_layout(plan.version) if plan.version else None
         if self._keys or known is None or known.origin is not Origin.TABLE:
-            self._forget_file()
-            self._file = os.dup(fd), path
+            with self._lock:
+                self._forget_file()
+                if not self._closed:
+                    self._file = os.dup(fd), path
         return known
 
     def attached(self, library: Library) -> None:
         """The library that `find` was asked for is there now: calibrates it if need be."""
-        if self._file is None:
-            return
-        (fd, path), self._file = self._file, None
-        self._queue.put(_Asked(library, fd, path))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="calibration", daemon=True)
-            self._thread.start()
+        with self._lock:
+            if self._file is None:
+                return
+            (fd, path), self._file = self._file, None
+            self._queue.put(_Asked(library, fd, path))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="calibration", daemon=True)
+                self._thread.start()
+
+    def take_settled(self) -> list[Settled]:
+        """What calibration came to since the last time."""
+        return [self._settled.popleft() for _ in range(len(self._settled))]
+
+    def put_back(self, settled: Settled) -> None:
+        """Comes once more the next time."""
+        self._settled.append(settled)
 
     def close(self) -> None:
-        """No more; what runs is not waited for."""
-        self._closed.set()
-        self._forget_file()
-        self._queue.put(None)
+        """No child is started any more. What runs is not waited for: it ends with this process, if not before.
+
+        A second call does nothing.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._forget_file()
+            with contextlib.suppress(queue.Empty):
+                while asked := self._queue.get_nowait():
+                    os.close(asked.fd)
+            self._queue.put(None)
 
     def _forget_file(self) -> None:
         if self._file:
@@ -85,22 +107,24 @@ class Layouts:
     def _work(self) -> None:
         while asked := self._queue.get():
             try:
-                if not self._closed.is_set():
-                    self._calibrate(asked)
+                if not self._closed:
+                    self._settled.append(_calibrate(asked))
             except Exception as error:  # noqa: BLE001 - the thread's outer edge: the next library must have its turn
-                self._settled(Settled(asked.library, None, f"{asked.library.name} cannot be calibrated: {error!r}"))
+                self._settled.append(
+                    Settled(asked.library, None, f"{asked.library.name} cannot be calibrated: {error!r}")
+                )
             finally:
                 os.close(asked.fd)
 
-    def _calibrate(self, asked: _Asked) -> None:
-        from plaintap.targets.calibration.calibrator import calibrated  # noqa: PLC0415 - few captures need it
 
-        try:
-            found = calibrated(asked.fd, name=asked.library.name, beside=asked.beside)
-        except TargetError as error:
-            self._settled(Settled(asked.library, None, error.message))
-        else:
-            self._settled(Settled(asked.library, found))
+def _calibrate(asked: _Asked) -> Settled:
+    from plaintap.targets.calibration.calibrator import calibrated  # noqa: PLC0415 - few captures need it
+
+    try:
+        found = calibrated(asked.fd, name=asked.library.name, beside=asked.beside)
+    except TargetError as error:
+        return Settled(asked.library, None, error.message)
+    return Settled(asked.library, found)
 
 
 def explain_layout(name: str, known: KnownLayout | None) -> str:

@@ -24,12 +24,19 @@ class Signals:
         self._stop = stop
         self._child = child
         self._noted: list[int] = []
+        self._taken: list[int] = []
         if threading.current_thread() is not threading.main_thread():
             return
         for number in PASSED_ON if child else ENDING:
             # nohup ignores SIGHUP on purpose; a shell ignores SIGINT for whatever it starts with &.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._note)
+                self._taken.append(number)
+
+    def ignore(self) -> None:
+        """From now on they mean nothing. Python, when it ends, makes handlers deadly again, but not this."""
+        for number in self._taken:
+            signal.signal(number, signal.SIG_IGN)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self._child is None:

@@ -9,6 +9,7 @@ import pytest
 from elf_image import PUSH_RBP, RET, ElfImage
 from fake_attaching import CARRIER, library, make_bench, mapped, scans
 
+from plaintap.modules import carriers
 from plaintap.runtime.kernel import Probe
 
 
@@ -67,8 +68,47 @@ def test_carriers_of_a_process_that_has_none(tmp_path: Path, monkeypatch: pytest
 
 def test_carriers_that_this_kernel_has_no_program_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = library(tmp_path / "libfake.so")
-    scans(monkeypatch, mapped(path), mapped(crypto(tmp_path / "libfakecrypto.so.1")))
+    asked = scans(monkeypatch, mapped(path), mapped(crypto(tmp_path / "libfakecrypto.so.1")))
     made = make_bench()
     made.kernel.lacks = ("pt_bio_write",)
     made.attacher.look_at(mapped(path))
     assert not made.attacher.attach_bios(1, 7)
+    assert (7,) not in asked
+
+
+def test_a_process_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, half = library(tmp_path / "libfake.so"), crypto(tmp_path / "libfakecrypto.so.1")
+    asked = scans(monkeypatch, mapped(path), mapped(half))
+    made = make_bench()
+    made.attacher.look_at(mapped(path))
+    assert [made.attacher.attach_bios(1, pid) for pid in (7, 7, 8, 7, 8)] == [True] * 5
+    assert asked == [(7,), (8,)]
+
+
+def test_what_is_not_there_is_not_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = library(tmp_path / "libfake.so")
+    asked = scans(monkeypatch, mapped(path))
+    made = make_bench()
+    made.attacher.look_at(mapped(path))
+    assert [made.attacher.attach_bios(1, 7) for _ in range(2)] == [False, False]
+    assert asked == [(7,)]
+
+
+def test_a_process_that_has_gone_says_nothing_of_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, half = library(tmp_path / "libfake.so"), crypto(tmp_path / "libfakecrypto.so.1")
+    scans(monkeypatch)
+    made = make_bench()
+    made.attacher.look_at(mapped(path))
+    assert not made.attacher.attach_bios(1, 7)
+    scans(monkeypatch, mapped(path), mapped(half))
+    assert made.attacher.attach_bios(1, 7)
+
+
+def test_the_oldest_processes_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carriers, "_REMEMBERED_MAX", 2)
+    path, half = library(tmp_path / "libfake.so"), crypto(tmp_path / "libfakecrypto.so.1")
+    asked = scans(monkeypatch, mapped(path), mapped(half))
+    made = make_bench()
+    made.attacher.look_at(mapped(path))
+    assert all(made.attacher.attach_bios(1, pid) for pid in (7, 8, 9, 9, 8, 7))
+    assert asked == [(7,), (8,), (9,), (7,)]

@@ -13,17 +13,19 @@ import pytest
 
 from plaintap import _native
 from plaintap.errors import KernelError, TargetError
+from plaintap.events import SESSION_END
 from plaintap.runtime import sockets
-from plaintap.runtime.kernel import (
+from plaintap.runtime.kernel import Kernel, Probe
+from plaintap.runtime.kernel_config import Filters, Wanted
+from plaintap.runtime.open_sessions import SESSION_HEAD, SESSION_SIZE
+from plaintap.runtime.programs import (
     BIO_PROGRAMS,
     CONNECT_TRACEPOINTS,
     FOLLOW_TRACEPOINTS,
     PROBE_PROGRAMS,
     TRACEPOINTS,
-    Kernel,
-    Probe,
+    Programs,
 )
-from plaintap.runtime.kernel_config import Filters
 
 PROBES = [
     Probe("pt_call_enter", 16, 1),
@@ -50,19 +52,30 @@ class FakeObject:
         return 1001
 
 
+class LoadedPrograms(Programs):
+    """As after loading."""
+
+    def __init__(self) -> None:
+        self.multi = True
+        self.object = FakeObject()
+        self._object = self.object  # type: ignore[assignment] # only these two of its methods are used
+
+
 class LoadedKernel(Kernel):
     """As after loading, with links that are plain descriptors."""
 
-    def __init__(self, *, by_pid: bool = True) -> None:
+    def __init__(self, *, by_pid: bool = True, wanted: Wanted | None = None) -> None:
         self.filters = Filters()
+        self._wanted = wanted or Wanted(secrets=True)
+        self._left_without_secrets = 0
         self._links = []
         self._lock = threading.Lock()
         self._detached = False
         self._closed = False
         self._closers = []
-        self._multi = True
-        self.object = FakeObject()
-        self._object = self.object  # type: ignore[assignment] # only these two of its methods are used
+        programs = LoadedPrograms()
+        self._programs = programs
+        self.object = programs.object
         self.by_pid = by_pid
 
     @property
@@ -188,6 +201,81 @@ def test_only_runs_of_loaded_programs_are_missed(monkeypatch: pytest.MonkeyPatch
     kernel = LoadedKernel()
     kernel.object.not_loaded = {*sockets.PROGRAMS, *FOLLOW_TRACEPOINTS}
     kernel.object.unknown = {*BIO_PROGRAMS, *CONNECT_TRACEPOINTS}
-    monkeypatch.setattr("plaintap.runtime.kernel.read_counters", lambda _fd: {"too_deep": 1})
+    monkeypatch.setattr("plaintap.runtime.kernel.read_counters", lambda _fd: {"sessions_without_secrets": 1})
     monkeypatch.setattr(_native, "program_missed", lambda fd: {1000: 3}[fd])
-    assert kernel.counters() == {"too_deep": 1, "missed_runs": 3 * (len(PROBE_PROGRAMS) + len(TRACEPOINTS))}
+    missed = 3 * (len(PROBE_PROGRAMS) + len(TRACEPOINTS))
+    assert kernel.counters() == {"sessions_without_secrets": 1, "missed_runs": missed}
+
+
+class FakeSessions:
+    """The map of sessions: values by key, and the keys that a walk meets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self.walk: list[bytes] = []
+        monkeypatch.setattr(_native, "map_keys", lambda _fd, _size: self.walk)
+        monkeypatch.setattr(_native, "map_lookup", lambda _fd, key, _size: self.values.get(key))
+        monkeypatch.setattr("plaintap.runtime.kernel.read_counters", lambda _fd: {"sessions_without_secrets": 5})
+        monkeypatch.setattr(_native, "program_missed", lambda _fd: 0)
+
+    def add(self, number: int, *, secrets: int = 0) -> bytes:
+        key = number.to_bytes(16, "little")
+        head = SESSION_HEAD.pack(number, 10 * number, 100 * number, 0, 0, secrets)
+        self.values[key] = head.ljust(SESSION_SIZE, b"\0")
+        self.walk.append(key)
+        return key
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> FakeSessions:
+    return FakeSessions(monkeypatch)
+
+
+def ends(records: list[bytes]) -> list[tuple[int, ...]]:
+    return [SESSION_END.unpack(record)[-3:] for record in records]
+
+
+def test_open_sessions_end_where_they_are(sessions: FakeSessions) -> None:
+    sessions.add(1)
+    sessions.add(2)
+    assert ends(LoadedKernel().open_sessions(77)) == [(1, 10, 100), (2, 20, 200)]
+
+
+def test_a_walk_that_began_anew_counts_each_once(sessions: FakeSessions) -> None:
+    first, second = sessions.add(1), sessions.add(2)
+    sessions.walk = [first, second, first, second]
+    kernel = LoadedKernel()
+    assert ends(kernel.open_sessions(77)) == [(1, 10, 100), (2, 20, 200)]
+    assert kernel.counters()["sessions_without_secrets"] == 5 + 2
+
+
+def test_a_session_that_has_gone_meanwhile_is_not_open(sessions: FakeSessions) -> None:
+    del sessions.values[sessions.add(1)]
+    kernel = LoadedKernel()
+    assert kernel.open_sessions(77) == []
+    assert kernel.counters()["sessions_without_secrets"] == 5
+
+
+@pytest.mark.parametrize(("secrets", "without"), [(0, 1), (4, 1), (1, 0), (2, 0), (8, 0), (12, 0)])
+def test_open_sessions_may_lack_their_secrets_too(sessions: FakeSessions, secrets: int, without: int) -> None:
+    """4 says that the client random was seen, which is no secret."""
+    sessions.add(1, secrets=secrets)
+    kernel = LoadedKernel()
+    kernel.open_sessions(77)
+    assert kernel.counters()["sessions_without_secrets"] == 5 + without
+
+
+def test_secrets_that_nobody_wants_are_not_missed(sessions: FakeSessions) -> None:
+    sessions.add(1)
+    kernel = LoadedKernel(wanted=Wanted(secrets=False))
+    assert ends(kernel.open_sessions(77)) == [(1, 10, 100)]
+    assert kernel.counters()["sessions_without_secrets"] == 5
+
+
+def test_detached_is_when_every_link_is_closed(links: FakeLinks) -> None:
+    kernel = LoadedKernel()
+    kernel.attach(0, PROBES, library=1)
+    assert len(links.still_open()) == 3
+    kernel.detach()
+    kernel.wait_detached()
+    assert links.still_open() == []

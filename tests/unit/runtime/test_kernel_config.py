@@ -8,7 +8,7 @@ from wire_header import Header
 
 from plaintap.events import CHUNK_MAX_BYTES
 from plaintap.modules.cookies import LIBRARIES_MAX
-from plaintap.runtime import counters, kernel
+from plaintap.runtime import counters, open_sessions
 from plaintap.runtime.kernel_config import CEILING_CHUNKS, CONFIG, Filters, Wanted, pack_config
 
 KERNEL = Header("wire.h", "config.h")
@@ -82,9 +82,15 @@ def test_counters_are_in_the_kernels_order() -> None:
 
 
 def test_sessions_are_as_long_as_python_reads_them() -> None:
-    assert SESSIONS.structs["session_key"].size == kernel.SESSION_KEY_SIZE
+    assert SESSIONS.structs["session_key"].size == open_sessions.SESSION_KEY_SIZE
     session = SESSIONS.structs["session"]
-    assert session.size == kernel.SESSION_SIZE
-    head = [(field.name, field.offset, field.count) for field in session.fields.values()][:2]
-    assert head == [("id", 0, 1), ("offset", 8, 2)]
-    assert kernel.SESSION_HEAD.format == "<QQQ"
+    assert session.size == open_sessions.SESSION_SIZE
+    head = [(field.name, field.offset, field.count) for field in session.fields.values()][:5]
+    assert head == [("id", 0, 1), ("offset", 8, 2), ("mm", 24, 1), ("uid", 32, 1), ("secrets", 36, 1)]
+    assert open_sessions.SESSION_HEAD.format == "<QQQ Q I B"
+    assert open_sessions.SESSION_HEAD.size == 37
+
+
+@pytest.mark.parametrize("name", ["SECRETS_SENT", "SECRETS_NONE", "SECRETS_LOGGED"])
+def test_what_is_known_of_secrets_has_the_kernels_bits(name: str) -> None:
+    assert getattr(open_sessions, name) == SESSIONS.constants[name]

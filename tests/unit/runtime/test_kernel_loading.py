@@ -13,10 +13,10 @@ import pytest
 
 from plaintap import _native
 from plaintap.errors import KernelError, PlaintapError
-from plaintap.runtime import forced, sockets
-from plaintap.runtime import kernel as kernel_module
-from plaintap.runtime.kernel import BIO_PROGRAMS, FOLLOW_TRACEPOINTS, PROBE_PROGRAMS, TRACEPOINTS, UPROBE_MULTI, Kernel
+from plaintap.runtime import forced, programs, sockets
+from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
+from plaintap.runtime.programs import BIO_PROGRAMS, FOLLOW_TRACEPOINTS, PROBE_PROGRAMS, TRACEPOINTS, UPROBE_MULTI
 from plaintap.runtime.sockets import HOOKS, Way
 
 RING_BYTES = 1 << 20
@@ -153,24 +153,24 @@ def installed(variant: str) -> bytes:
 
 def test_the_first_way_is_taken_where_everything_works(native: FakeNative) -> None:
     kernel = load()
-    (programs,) = native.objects
-    assert (kernel.way, kernel.sees_hellos) == (Way.TRACING, True)
-    assert programs.chosen == programs_of(Way.TRACING)
-    assert programs.image == installed("core")
+    (loaded,) = native.objects
+    assert (kernel.way, kernel.sees_hellos, kernel.refused) == (Way.TRACEPOINT, True, [])
+    assert loaded.chosen == programs_of(Way.TRACEPOINT)
+    assert loaded.image == installed("core")
     config = pack_config(Filters(), WANTED, self_tgid=os.getpid(), ring_bytes=RING_BYTES)
-    assert (programs.initial, programs.entries) == ({".rodata.config": config}, {"pt_ring": RING_BYTES})
+    assert (loaded.initial, loaded.entries) == ({".rodata.config": config}, {"pt_ring": RING_BYTES})
     kernel.close()
-    assert programs.closed
+    assert loaded.closed
     assert native.still_open() == []
 
 
 @pytest.mark.parametrize(
     ("unloadable", "unlinkable", "taken"),
     [
-        ({Way.TRACING}, set(), Way.KPROBE),
-        (set(), {Way.TRACING}, Way.KPROBE),
-        ({Way.TRACING}, {Way.KPROBE}, Way.TRACEPOINT),
-        ({Way.KPROBE, Way.TRACING}, set(), Way.TRACEPOINT),
+        ({Way.TRACEPOINT}, set(), Way.TRACING),
+        (set(), {Way.TRACEPOINT}, Way.TRACING),
+        ({Way.TRACING}, {Way.TRACEPOINT}, Way.KPROBE),
+        ({Way.TRACEPOINT, Way.TRACING}, set(), Way.KPROBE),
     ],
 )
 def test_what_this_kernel_refuses_is_passed_over(
@@ -180,6 +180,9 @@ def test_what_this_kernel_refuses_is_passed_over(
     kernel = load()
     assert kernel.way is taken
     assert native.loaded.chosen == programs_of(taken)
+    assert [each.partition(":")[0] for each in kernel.refused] == [way.value for way in Way if way is not taken][
+        : len(unloadable | unlinkable)
+    ]
     kernel.close()
     assert native.still_open() == []
 
@@ -188,6 +191,7 @@ def test_without_any_way_the_rest_is_loaded(native: FakeNative) -> None:
     native.unlinkable = set(Way)
     kernel = load()
     assert (kernel.way, kernel.sees_hellos) == (None, False)
+    assert kernel.refused == [f"{way.value}: no such file or directory" for way in Way]
     assert native.loaded.chosen == set()
     kernel.close()
 
@@ -217,10 +221,10 @@ def test_without_type_information_other_programs_are_loaded(
 ) -> None:
     monkeypatch.setenv(forced.VARIABLE, "noncore")
     kernel = load()
-    (programs,) = native.objects
-    assert programs.image == installed("noncore")
-    assert programs.autoload == {}
-    assert programs.attach_types == dict.fromkeys(PROBE_PROGRAMS, UPROBE_MULTI)
+    (loaded,) = native.objects
+    assert loaded.image == installed("noncore")
+    assert loaded.autoload == {}
+    assert loaded.attach_types == dict.fromkeys(PROBE_PROGRAMS, UPROBE_MULTI)
     assert native.tracepoints == [*TRACEPOINTS.values(), "sys_exit"]
     assert (kernel.way, kernel.sees_hellos) == (None, False)
     kernel.close()
@@ -290,6 +294,6 @@ def test_every_pid_is_told(native: FakeNative) -> None:
 
 def test_a_kernel_without_type_information_says_so(native: FakeNative, monkeypatch: pytest.MonkeyPatch) -> None:
     native.unloadable = set(Way)
-    monkeypatch.setattr(kernel_module, "BTF", Path("/proc/self/not-there"))
+    monkeypatch.setattr(programs, "BTF", Path("/proc/self/not-there"))
     with pytest.raises(KernelError, match="this kernel has no type information"):
         load()

@@ -105,6 +105,20 @@ def test_what_the_terminal_sends_is_not_sent_again(number: int, in_foreground: l
     assert child.sent == ([] if number in {signal.SIGINT, signal.SIGQUIT} else [number])
 
 
+@pytest.mark.parametrize("number", ENDING)
+def test_at_the_very_end_they_mean_nothing(number: int) -> None:
+    stop = Stops()
+    Signals(stop, None).ignore()
+    os.kill(os.getpid(), number)
+    assert (stop.count, signal.getsignal(number)) == (0, signal.SIG_IGN)
+
+
+def test_only_what_was_taken_over_is_ignored() -> None:
+    before = signal.getsignal(signal.SIGQUIT)
+    Signals(Stops(), None).ignore()
+    assert signal.getsignal(signal.SIGQUIT) == before
+
+
 def test_a_hangup_that_was_ignored_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stop = Stops()
