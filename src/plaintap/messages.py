@@ -8,6 +8,7 @@ for the garbage collector to track (they hold no cycles).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -29,13 +30,29 @@ class Connection:
     library: str = ""
     """Name and version for people, such as `libssl 3.0.22`; empty when unknown."""
     socket: Socket | None = None
+    exe: str = ""
+    """Path of the program, as the process sees it; empty when unknown."""
+    container: str = ""
+    """Id of the container it runs in, empty where there is none or it is unknown."""
+    tls_version: int = 0
+    """As on the wire, 0x0304 for TLS 1.3; 0 when unknown."""
+    cipher: int = 0
+    """The suite's number on the wire, 0 when unknown."""
+    alpn: str = ""
+    sni: str = ""
+    """The server's name as the program set it; empty when unknown."""
+
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+"""Name and value. A name that is b"" is unknown, as is the value b"" beside it: HTTP/2 names fields of which the
+capture came too late to see the meaning."""
 
 
 class HttpHead(msgspec.Struct, gc=False):
     """What a request and a response share."""
 
-    headers: list[tuple[bytes, bytes]] = msgspec.field(default_factory=list)
-    """As on the wire, in order, names in their own case."""
+    headers: Headers = msgspec.field(default_factory=list)
+    """As on the wire, in order, names in their own case; without trailers and without HTTP/2's pseudo-fields."""
     version: str = "1.1"
     body: list[bytes] = msgspec.field(default_factory=list)
     """Pieces as transferred (chunked framing removed, content-encoding not), up to the limit."""
@@ -49,17 +66,40 @@ class HttpHead(msgspec.Struct, gc=False):
 
 
 class Request(HttpHead, gc=False):
-    """A request; `target` as on the request line."""
+    """A request; `target` as on the request line or in `:path`. In HTTP/2 an empty method or target is unknown."""
 
     method: str = ""
     target: str = ""
+    trailers: Sequence[tuple[bytes, bytes]] = ()
+    scheme: str = ""
+    """HTTP/2's; empty in HTTP/1 and when unknown."""
+    authority: str = ""
+    """HTTP/2's `:authority`; HTTP/1 has the field `host`."""
 
 
 class Response(HttpHead, gc=False):
-    """A response; interim (1xx) ones are only counted in `Exchange.interim`."""
+    """A response; interim (1xx) ones are only counted in `Exchange.interim`. A status of 0 is unknown."""
 
     status: int = 0
     reason: str = ""
+    trailers: Sequence[tuple[bytes, bytes]] = ()
+
+
+class GrpcCall(msgspec.Struct, gc=False):
+    """What an exchange is to gRPC; service and method are its path."""
+
+    service: str
+    method: str
+    sent: int = 0
+    """Messages of the client."""
+    received: int = 0
+    """Messages of the server."""
+    status: int | None = None
+    """`grpc-status` of the trailers: 0 is OK; None when it was not seen."""
+    message: str = ""
+    """`grpc-message`, percent-decoded."""
+    web: bool = False
+    """gRPC-Web."""
 
 
 class Exchange(msgspec.Struct, gc=False):
@@ -67,7 +107,7 @@ class Exchange(msgspec.Struct, gc=False):
 
     connection: Connection
     protocol: str
-    """`http/1.1`, `http/1.0`."""
+    """`http/1.1`, `http/1.0`, `h2`."""
     outgoing: bool
     """True when this process asked, False when it was asked."""
     request: Request | None
@@ -76,17 +116,98 @@ class Exchange(msgspec.Struct, gc=False):
     """Statuses of interim responses, the first ones of many."""
     more_interim: int = 0
     """How many interim responses there were beyond `interim`."""
+    stream: int = 0
+    """HTTP/2's stream number."""
+    notes: Sequence[str] = ()
+    """What is odd about it, for people: shapes of request smuggling, a reset stream, limits that were met."""
+    pushed: bool = False
+    """The server promised it, nobody asked."""
+    grpc: GrpcCall | None = None
+
+
+class WebSocketMessage(msgspec.Struct, gc=False):
+    """One message of a WebSocket (RFC 6455), its fragments joined; or a control frame."""
+
+    connection: Connection
+    outgoing: bool
+    """True when this process sent it."""
+    kind: str
+    """`text`, `binary`, `close`, `ping`, `pong`; `unknown` when its beginning was not seen."""
+    data: bytes
+    """Unmasked and inflated, up to the limit; of `close` the reason."""
+    size_bytes: int
+    """Of the payload as transferred, what is beyond the limit and lost included."""
+    first_ns: int
+    last_ns: int
+    close_code: int | None = None
+    fragments: int = 1
+    compressed: bool = False
+    missing_bytes: int = 0
+    complete: bool = True
+    note: str = ""
+    """What is odd about it, for people."""
+    stream: int = 0
+    """Of HTTP/2 (RFC 8441)."""
+    request: Request | None = None
+    """That opened it; None when it was not seen."""
+    from_client: bool | None = None
+    """None when it cannot be told."""
+
+
+class ServerSentEvent(msgspec.Struct, gc=False):
+    """One event of a `text/event-stream`, as it arrived; its exchange follows when the stream ends."""
+
+    connection: Connection
+    outgoing: bool
+    """True when this process asked for it, as in `Exchange`."""
+    ts_ns: int
+    event: str
+    """`message` when it is not named."""
+    data: str
+    id: str = ""
+    retry_ms: int | None = None
+    stream: int = 0
+    request: Request | None = None
+    note: str = ""
+    """What is odd about it, such as a limit that cut it or bytes lost before it."""
+
+
+class GrpcMessage(msgspec.Struct, gc=False):
+    """One message of a gRPC call, as it arrived; its exchange follows when the call ends."""
+
+    connection: Connection
+    outgoing: bool
+    """True when this process sent it."""
+    from_client: bool
+    ts_ns: int
+    service: str
+    method: str
+    data: bytes
+    """Decompressed, up to the limit."""
+    size_bytes: int
+    """As transferred, without the five bytes before it."""
+    number: int
+    """Which one of its direction, from 1."""
+    compressed: bool = False
+    fields: object = None
+    """JSON-like: by name with a schema, else by field number; None where it is no protobuf."""
+    missing_bytes: int = 0
+    note: str = ""
+    stream: int = 0
+    request: Request | None = None
 
 
 @dataclass(slots=True)
 class Raw:
-    """Bytes no protocol claimed, in order."""
+    """Bytes no protocol claimed, or one that is recognised and not parsed, in order."""
 
     connection: Connection
     direction: int
     ts_ns: int
     offset: int
     data: bytes
+    protocol: str = ""
+    """`redis`, `smtp`, ...; empty when nobody knows."""
 
 
 @dataclass(slots=True)
@@ -142,7 +263,9 @@ class Secrets:
     """Lines there are of this handshake with these; 0 while more are to come, as when a library logs one by one."""
 
 
-Message: TypeAlias = Exchange | Raw | RecordSeen | Lost | ConnectionEnded | Secrets
+Message: TypeAlias = (
+    Exchange | WebSocketMessage | ServerSentEvent | GrpcMessage | Raw | RecordSeen | Lost | ConnectionEnded | Secrets
+)
 
 
 @dataclass(slots=True)

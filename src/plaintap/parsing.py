@@ -43,5 +43,18 @@ class Outlet(Protocol):
         """What follows goes to another parser; to None: it is recognised afresh."""
 
 
+class BodyStream(Protocol):
+    """Reads a body as it arrives, of whatever version of HTTP, and emits messages of its own."""
+
+    def receive(self, ts_ns: int, data: bytes, /) -> None:
+        """The next body bytes: chunked framing, padding and transfer codings removed, content codings not."""
+
+    def gap(self, ts_ns: int, missing_bytes: int, /) -> None:
+        """So many bytes of the body were lost here."""
+
+    def close(self, ts_ns: int, /) -> None:
+        """The body is over, or is not seen any more."""
+
+
 Recognise: TypeAlias = Callable[[int, bytes, Outlet], Parser | None]
 """`(direction, first bytes, outlet) -> parser`, None when no protocol claims them."""

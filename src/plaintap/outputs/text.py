@@ -79,7 +79,7 @@ class TextFormatter:
             return self._ended(message)
         if isinstance(message, Secrets):
             return self._secrets(message)
-        return self._record(message)
+        return self._record(message) if isinstance(message, RecordSeen) else ""
 
     def _exchange(self, exchange: Exchange) -> str:
         if not self._verbose:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from plaintap.parsing import Outlet, Parser
+from plaintap.protocols.options import ParserOptions
 
 
 class Fit(Enum):
@@ -26,5 +27,5 @@ class ProtocolEntry:
     name: str
     fit: Callable[[int, bytes], Fit]
     """`(direction, first bytes of a record)`; cheap, it is asked for every record nobody claims."""
-    create: Callable[[int, bytes, Outlet, int], Parser]
-    """`(direction, the bytes that fitted, outlet, body limit in bytes)`; they are received again."""
+    create: Callable[[int, bytes, Outlet, ParserOptions], Parser]
+    """`(direction, the bytes that fitted, outlet, options)`; they are received again."""

@@ -28,6 +28,7 @@ from plaintap.protocols.http1_start import (
     is_chunked,
     lasts_until_close,
 )
+from plaintap.protocols.options import ParserOptions
 
 _HELD_LIMIT_BYTES = 65536
 
@@ -47,14 +48,14 @@ class Http1:
         "_responses",
     )
 
-    def __init__(self, direction: int, head: bytes, outlet: Outlet, body_limit: int) -> None:
+    def __init__(self, direction: int, head: bytes, outlet: Outlet, options: ParserOptions) -> None:
         asking = 1 - direction if RESPONSE_START.match(head) else direction
         self._outlet = outlet
         self._pairing = Pairing(
             outlet.connection, outlet.emit, outgoing=asking == WRITE, on_special=self._step_through_responses
         )
-        self._requests = RequestReader(self._pairing, body_limit=body_limit)
-        self._responses = ResponseReader(self._pairing, body_limit=body_limit)
+        self._requests = RequestReader(self._pairing, body_limit=options.body_limit)
+        self._responses = ResponseReader(self._pairing, body_limit=options.body_limit)
         self._readers: tuple[RequestReader | ResponseReader, RequestReader | ResponseReader] = (
             (self._requests, self._responses) if asking == READ else (self._responses, self._requests)
         )

@@ -6,29 +6,38 @@ Adding a protocol is a file beside this one, a line in `PROTOCOLS` and a test fi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plaintap.parsing import Outlet, Parser
 from plaintap.protocols.base import Fit, ProtocolEntry
 from plaintap.protocols.http1 import HTTP1
+from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.undecided import Undecided
 
 PROTOCOLS: tuple[ProtocolEntry, ...] = (HTTP1,)
+ENTRIES = {entry.name: entry for entry in PROTOCOLS}
 
 KEPT_BODY_LIMIT_BYTES = 64 << 20
 """Of one body; whoever wants all of them gets so much, and the number of the others."""
 
 
 class Registry:
-    """`body_limit` is the number of body bytes kept of a message, 0 keeps none and only counts."""
+    """`only` names the protocol that every connection has, whatever its first bytes look like."""
 
-    def __init__(self, *, body_limit: int = 0) -> None:
-        self._body_limit = min(body_limit, KEPT_BODY_LIMIT_BYTES)
+    def __init__(self, options: ParserOptions | None = None, *, only: str | None = None) -> None:
+        """Raises KeyError for a protocol that there is not."""
+        options = options or ParserOptions()
+        self._options = replace(options, body_limit=min(options.body_limit, KEPT_BODY_LIMIT_BYTES))
+        self._only = ENTRIES[only] if only else None
 
     def recognise(self, direction: int, head: bytes, outlet: Outlet, /) -> Parser | None:
         """A parser for a connection of which `head` is the next to be received; None when nobody claims it."""
+        if self._only:
+            return self._only.create(direction, head, outlet, self._options)
         undecided = False
         for entry in PROTOCOLS:
             fit = entry.fit(direction, head)
             if fit is Fit.YES:
-                return entry.create(direction, head, outlet, self._body_limit)
+                return entry.create(direction, head, outlet, self._options)
             undecided = undecided or fit is Fit.MAYBE
         return Undecided(outlet, self.recognise) if undecided else None

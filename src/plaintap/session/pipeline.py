@@ -22,6 +22,7 @@ from plaintap.outputs.registry import NothingFormatter, make_formatter
 from plaintap.outputs.sinks.queued import QueuedSink
 from plaintap.outputs.sinks.stdout import StdoutSink
 from plaintap.protocols.bodies import decode_body
+from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.registry import Registry
 from plaintap.session.census import Census
 from plaintap.session.keylog import KeyLog
@@ -92,7 +93,7 @@ class Pipeline:
         bodies = common.verbose > 0 or common.hex or common.format == "ecapture"
         self.connections = Connections(
             self._emit,
-            Registry(body_limit=limit_bytes if bodies else 0).recognise,
+            Registry(ParserOptions(body_limit=limit_bytes if bodies else 0)).recognise,
             want_records=common.verbose >= RAW_RECORDS,
             life_cycle=self._life_cycle,
             on_fact=self._take_fact,

@@ -19,6 +19,7 @@ from plaintap.events import READ, WRITE
 from plaintap.messages import ConnectionEnded, Exchange, Lost, Message, Raw
 from plaintap.protocols.http1_pairing import INTERIM_LIMIT, PENDING_LIMIT, PENDING_LIMIT_BYTES, TURNS_LIMIT
 from plaintap.protocols.http1_reader import FIELDS_LIMIT, HEAD_LIMIT_BYTES
+from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.registry import Registry
 from plaintap.streams.connections import Connections
 
@@ -54,7 +55,7 @@ class Player:
     said: list[bytearray] = field(default_factory=lambda: [bytearray(), bytearray()])
 
     def __post_init__(self) -> None:
-        registry = Registry(body_limit=self.body_limit)
+        registry = Registry(ParserOptions(body_limit=self.body_limit))
         self.connections = Connections(self.messages.extend, registry.recognise)
 
     def say(self, direction: int, data: bytes) -> None:
@@ -593,7 +594,7 @@ def test_silence_shows_an_early_answer_once() -> None:
 
 
 def test_silence_keeps_nothing_of_what_is_over() -> None:
-    connections = Connections(lambda _messages: None, Registry(body_limit=1 << 20).recognise)
+    connections = Connections(lambda _messages: None, Registry(ParserOptions(body_limit=1 << 20)).recognise)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000001\r\n\r\n"
     tracemalloc.start()
     connections.feed([(SESSION, READ, 0, 1, head, 1), (SESSION, READ, len(head), 1, b"x", 1)])
@@ -714,7 +715,7 @@ def test_nothing_endless_is_kept(name: str) -> None:
         nonlocal shown_bytes
         shown_bytes += sum(len(message.data) for message in messages if isinstance(message, Raw))
 
-    connections = Connections(show_raw, Registry(body_limit=1 << 16).recognise)
+    connections = Connections(show_raw, Registry(ParserOptions(body_limit=1 << 16)).recognise)
     tracemalloc.start()
     began_s = time.process_time()
     offset = 0
@@ -757,7 +758,7 @@ def test_trailers_of_a_message_that_was_cut_are_shown() -> None:
 
 
 def test_pipelined_heads_are_not_kept() -> None:
-    connections = Connections(lambda _messages: None, Registry(body_limit=1 << 16).recognise)
+    connections = Connections(lambda _messages: None, Registry(ParserOptions(body_limit=1 << 16)).recognise)
     head = GET[:-2] + b"X: y\r\n" * 900 + b"\r\n"
     tracemalloc.start()
     for number in range(500):
@@ -768,7 +769,7 @@ def test_pipelined_heads_are_not_kept() -> None:
 
 
 def test_a_body_in_tiny_pieces_takes_little_more_than_its_bytes() -> None:
-    connections = Connections(lambda _messages: None, Registry(body_limit=1 << 40).recognise)
+    connections = Connections(lambda _messages: None, Registry(ParserOptions(body_limit=1 << 40)).recognise)
     chunks = b"2\r\nab\r\n" * 2000
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     tracemalloc.start()
