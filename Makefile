@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The verbs. Each sets up what it needs first; the second time that takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit live matrix vm-test lint format bench docs lock dist clean
+.PHONY: help setup run test unit live matrix vm-test fuzz lint format bench docs lock dist clean
 
 PYTHON ?= python3
 export PYTHON
@@ -36,6 +36,10 @@ matrix: ## every row of every table; writes docs/matrix.md
 vm-test: ## the core of the live tests in a guest with kernel K=6.1 or K=6.12
 	@tools/setup.sh vm
 	@tools/privileged.sh tools/vm/run.sh "$(K)" $(ARGS)
+
+fuzz: ## one parser under hostile input, T=http1 and so on, for S=600 seconds
+	@tools/setup.sh fuzz
+	@$(VENV)/python tools/fuzz.py "$(T)" --seconds "$(or $(S),600)"
 
 lint: dev ## ruff, mypy and clang-format, all clean or fail
 	@$(VENV)/ruff check --quiet .

@@ -9,6 +9,9 @@
 #include "filter.h"
 #include "ring.h"
 #include "socket.h"
+#ifdef PT_CORE
+#include "users.h"
+#endif
 #include "session.h"
 #include "layout.h"
 #include "calls.h"

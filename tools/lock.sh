@@ -13,3 +13,4 @@ compile() { # OUTPUT ARGUMENT...
 }
 compile requirements/run.lock
 compile requirements/dev.lock --group dev --constraint requirements/run.lock
+compile requirements/fuzz.lock --group dev --group fuzz --constraint requirements/dev.lock

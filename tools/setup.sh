@@ -6,6 +6,7 @@
 #   setup.sh matrix what `make matrix` needs besides
 #   setup.sh bench what `make bench` needs besides
 #   setup.sh vm    what `make vm-test` needs besides
+#   setup.sh fuzz  what `make fuzz` needs besides
 # Says what it does before doing it, and does nothing when nothing changed since the last time.
 # PYTHON chooses the interpreter; one without headers or venv is passed over for Debian's.
 set -eu
@@ -27,7 +28,8 @@ die() {
 case $level in
 run) lock=run ;;
 dev | matrix | bench | vm) lock=dev ;;
-*) die "unknown level '$level', expected run, dev, matrix, bench or vm" ;;
+fuzz) lock=fuzz ;;
+*) die "unknown level '$level', expected run, dev, matrix, bench, vm or fuzz" ;;
 esac
 
 # ---- what the last time left: one stamp for the packages of a level, one for the sources ----
@@ -222,7 +224,7 @@ fi
 # Each level holds the ones before it.
 case $level in
 dev) want_packages run run >"$venv/setup.run" ;;
-matrix | bench | vm)
+matrix | bench | vm | fuzz)
 	want_packages run run >"$venv/setup.run"
 	want_packages dev dev >"$venv/setup.dev"
 	;;

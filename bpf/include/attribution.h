@@ -67,7 +67,7 @@ static __always_inline void attribute(void *context, struct session *session,
 					(single && same_socket(&only->id, &session->socket_id)) ||
 					is_open(&session->socket_id)))
 		return;
-	if (session->seeks >= SEEKS_MAX && !single)
+	if (session->seeks >= SEEKS_MAX && (!single || carries_bytes(tgid)))
 		return;
 	session->seeks++;
 	layout = find_layout(frame->library);
@@ -87,7 +87,10 @@ static __always_inline void attribute(void *context, struct session *session,
 	if (single && !carries_bytes(tgid)) {
 		set_socket(context, session, only);
 		expect_nothing(tgid);
+		return;
 	}
+	if (!session->socket_id.sock)
+		begin_seeking(session);
 }
 
 /* A call that moved nothing and touched no socket: the process may carry the bytes itself. */
@@ -95,7 +98,7 @@ static __always_inline void suspect_memory(const struct frame *frame)
 {
 	struct session *session = known_session(frame->ssl);
 
-	if (!session || !session->socket_id.sock)
+	if (!session || (!session->socket_id.sock && session->seeking != SEEKING_NO_MORE))
 		expect(bpf_get_current_pid_tgid() >> 32, USER_HELLOS | USER_MEMORY);
 }
 
@@ -167,8 +170,9 @@ static __always_inline void note_socket(void *context, struct sock *sk, __u8 dir
 {
 	struct thread *thread = current_thread();
 	struct frame *top = top_frame(thread);
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32, *wants;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct session *session;
+	struct user *user;
 
 	if (top) {
 		note_nested(thread, top, sk, direction);
@@ -178,9 +182,9 @@ static __always_inline void note_socket(void *context, struct sock *sk, __u8 dir
 			inspect_socket(context, sk, direction, moved, USER_HELLOS);
 		return;
 	}
-	wants = bpf_map_lookup_elem(&pt_users, &tgid);
-	if (wants && *wants)
-		inspect_socket(context, sk, direction, moved, *wants);
+	user = find_user(tgid);
+	if (user && user->wants & (USER_HELLOS | USER_RECORDS))
+		inspect_socket(context, sk, direction, moved, user->wants);
 }
 
 #endif

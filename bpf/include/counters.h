@@ -14,6 +14,7 @@ enum pt_counter {
 	PT_TOO_DEEP,	      /* calls nested deeper than PT_DEPTH */
 	PT_NOT_HELD,	      /* a followed process could not be stopped */
 	PT_WITHOUT_SECRETS,   /* sessions that ended before their secrets were found */
+	PT_EVICTED,	      /* sessions that began anew: there were more than pt_sessions holds */
 	PT_COUNTERS,
 };
 

@@ -36,16 +36,28 @@ struct pt_layout {
 	__u16 pad;
 };
 
+#define PT_LAYOUTS 4096
+
+/* Written once each, before a library is told to be so: who reads one never finds half of another. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, PT_LIBRARIES);
+	__uint(max_entries, PT_LAYOUTS);
 	__type(key, __u32);
 	__type(value, struct pt_layout);
 } pt_layouts SEC(".maps");
 
+/* The number of a library's layout; 0 is the one of those that have none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PT_LIBRARIES);
+	__type(key, __u32);
+	__type(value, __u32);
+} pt_layout_of SEC(".maps");
+
 static __always_inline const struct pt_layout *find_layout(__u32 library)
 {
-	const struct pt_layout *layout = bpf_map_lookup_elem(&pt_layouts, &library);
+	__u32 *number = bpf_map_lookup_elem(&pt_layout_of, &library);
+	const struct pt_layout *layout = number ? bpf_map_lookup_elem(&pt_layouts, number) : 0;
 
 	return layout && layout->known ? layout : 0;
 }

@@ -7,20 +7,9 @@
 #ifndef PLAINTAP_MEMORY_H
 #define PLAINTAP_MEMORY_H
 
-/* What to look for at the sockets of a process. */
-#define USER_HELLOS 1  /* it makes sessions */
-#define USER_RECORDS 2 /* it has sessions over memory whose ClientHello was not seen */
-#define USER_MEMORY 4  /* it has had sessions over memory */
-
 #define RECORD_HEADER 5
 #define MARK_SIZE 16
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u32);
-	__type(value, __u32);
-} pt_users SEC(".maps");
+#define HANDOVERS_MAX 1024 /* of a session without a socket that are looked at */
 
 /* Bytes that no two connections share: of a client random or behind a record's header. */
 struct mark {
@@ -55,41 +44,6 @@ struct {
 	__type(key, struct mark);
 	__type(value, struct maker);
 } pt_made SEC(".maps");
-
-static __always_inline void expect(__u32 tgid, __u32 bits)
-{
-	__u32 *known = bpf_map_lookup_elem(&pt_users, &tgid);
-
-	if (known) {
-		SET_BITS(known, bits);
-		return;
-	}
-	if (bpf_map_update_elem(&pt_users, &tgid, &bits, BPF_ANY))
-		count(PT_MAP_FULL, 1);
-}
-
-/* SSL_new: until it is known how the process carries its bytes. */
-static __always_inline void expect_session(__u32 tgid)
-{
-	if (!bpf_map_lookup_elem(&pt_users, &tgid))
-		expect(tgid, USER_HELLOS);
-}
-
-/* This process lets its libraries use the sockets: nothing to look for. */
-static __always_inline void expect_nothing(__u32 tgid)
-{
-	__u32 *known = bpf_map_lookup_elem(&pt_users, &tgid);
-
-	if (known && !(*known & USER_MEMORY))
-		CLEAR_BITS(known, USER_HELLOS | USER_RECORDS);
-}
-
-static __always_inline bool carries_bytes(__u32 tgid)
-{
-	__u32 *known = bpf_map_lookup_elem(&pt_users, &tgid);
-
-	return known && *known & USER_MEMORY;
-}
 
 struct user_span {
 	__u64 start;
@@ -236,18 +190,32 @@ static __always_inline void inspect_socket(void *context, struct sock *sk, __u8 
 		match_made(context, span.start + header, sk);
 }
 
+/* The session of a call that hands bytes over, as long as it is worth looking for its socket. */
+static __always_inline struct session *seeking_session(const struct frame *frame)
+{
+	struct session *session = frame && is_running() ? known_session(frame->ssl) : 0;
+
+	if (!session || session->seeking != SEEKING)
+		return 0;
+	if (session->handovers >= HANDOVERS_MAX) {
+		stop_seeking(session, SEEKING_NO_MORE);
+		return 0;
+	}
+	session->handovers++;
+	return session;
+}
+
 /* BIO_write(bio, data, length) inside a call: what the library sends. */
 static __always_inline void note_made(struct pt_regs *regs)
 {
 	struct frame *frame = top_frame(current_thread());
-	struct session *session = frame ? known_session(frame->ssl) : 0;
+	struct session *session = seeking_session(frame);
 	struct maker maker = {};
 	struct mark mark = {};
 	__u64 start = regs->si;
 	__u8 bytes[2] = {};
 
-	if (!is_running() || !session || session->socket_id.sock ||
-	    (__s32)regs->dx < RECORD_HEADER + MARK_SIZE)
+	if (!frame || !session || (__s32)regs->dx < RECORD_HEADER + MARK_SIZE)
 		return;
 	expect(bpf_get_current_pid_tgid() >> 32, USER_HELLOS | USER_RECORDS | USER_MEMORY);
 	if (bpf_probe_read_user(bytes, sizeof(bytes), (void *)start) || !is_record(bytes) ||
@@ -264,12 +232,11 @@ static __always_inline void begin_taking(struct pt_regs *regs, __u64 cookie)
 {
 	struct thread *thread = current_thread();
 	struct frame *frame = top_frame(thread);
-	struct session *session = frame ? known_session(frame->ssl) : 0;
 
 	if (!frame)
 		return;
 	thread->bio_buffer = 0;
-	if (!is_running() || !session || session->socket_id.sock)
+	if (!seeking_session(frame))
 		return;
 	thread->bio_buffer = regs->si;
 	thread->bio_done = argument(regs, COOKIE_DONE_ARGUMENT(cookie));
@@ -304,7 +271,7 @@ static __always_inline void end_taking(void *context, __s64 returned)
 	if (!found && taken >= RECORD_HEADER + MARK_SIZE)
 		found = find_arrival(thread->bio_buffer + RECORD_HEADER);
 	session = found ? known_session(frame->ssl) : 0;
-	if (session && !session->socket_id.sock)
+	if (session && session->seeking == SEEKING)
 		set_socket(context, session, found);
 }
 

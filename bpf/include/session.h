@@ -16,12 +16,17 @@ struct session {
 	__u32 uid;
 	__u8 secrets; /* SECRETS_ */
 	__u8 tries;
-	__u8 seeks; /* calls after which no socket was found */
-	__u8 pad;
+	__u8 seeks;   /* calls after which no socket was found */
+	__u8 seeking; /* SEEKING_ */
 	char comm[PT_COMM_SIZE];
 	struct socket_id socket_id;
 	struct pt_socket socket;
+	__u32 handovers; /* calls of BIO_read and BIO_write that were looked at for its socket */
+	__u32 pad;
 };
+
+#define SEEKING 1	  /* counted in its process's `seekers` */
+#define SEEKING_NO_MORE 2 /* in vain: only what is as good as certain still gives it a socket */
 
 #define SECRETS_SENT 1
 #define SECRETS_NONE 2	 /* there are none to be had */
@@ -43,6 +48,36 @@ struct {
 	__type(value, __u32);
 } pt_speakers SEC(".maps");
 
+/*
+ * Tags of the sessions in pt_sessions, one place each of which a later one takes over: one that
+ * begins with its tag already here was evicted there. Of the evictions the ones that mattered, and
+ * rather fewer than there were.
+ */
+#define TAG_BITS 18
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << TAG_BITS);
+	__type(key, __u32);
+	__type(value, __u64);
+} pt_tags SEC(".maps");
+
+static __always_inline __u64 tag_of(const struct session_key *key, __u64 mm)
+{
+	__u64 tag = (key->ssl + ((__u64)key->tgid << 32)) ^ mm;
+
+	tag *= 0x9e3779b97f4a7c15; /* 2^64 by the golden ratio: all bits have their part in the upper ones */
+	tag ^= tag >> 32;
+	return tag * 0x9e3779b97f4a7c15 | 1;
+}
+
+static __always_inline __u64 *place_of(__u64 tag)
+{
+	__u32 place = tag >> (64 - TAG_BITS);
+
+	return bpf_map_lookup_elem(&pt_tags, &place);
+}
+
 static __always_inline __u64 current_mm(void)
 {
 #ifdef PT_CORE
@@ -58,6 +93,26 @@ static __always_inline __u64 current_mm(void)
 static __always_inline __u64 new_session_id(void)
 {
 	return bpf_ktime_get_ns() << 8 | (bpf_get_smp_processor_id() & 0xff);
+}
+
+#ifdef PT_CORE
+/* A session without a socket: what its library hands over is looked at from now on. */
+static __always_inline void begin_seeking(struct session *session)
+{
+	if (session->seeking)
+		return;
+	session->seeking = SEEKING;
+	add_seeker(bpf_get_current_pid_tgid() >> 32);
+}
+#endif
+
+static __always_inline void stop_seeking(struct session *session, __u8 state)
+{
+#ifdef PT_CORE
+	if (session->seeking == SEEKING)
+		remove_seeker(bpf_get_current_pid_tgid() >> 32, state == SEEKING_NO_MORE);
+#endif
+	session->seeking = state;
 }
 
 static __always_inline void send_session_end(void *context, const struct session *session)
@@ -79,10 +134,32 @@ static __always_inline void send_session_end(void *context, const struct session
 	send_record(context, end, sizeof(*end));
 }
 
+static __always_inline void note_new(const struct session_key *key, __u64 mm)
+{
+	__u64 tag = tag_of(key, mm), *place = place_of(tag);
+
+	if (!place)
+		return;
+	if (*place == tag)
+		count(PT_EVICTED, 1);
+	*place = tag;
+}
+
+static __always_inline void forget_session(struct session *session, const struct session_key *key)
+{
+	__u64 tag = tag_of(key, session->mm), *place = place_of(tag);
+
+	stop_seeking(session, 0);
+	if (place && *place == tag)
+		*place = 0;
+	bpf_map_delete_elem(&pt_sessions, key);
+}
+
 static __always_inline struct session *new_session(const struct session_key *key, __u64 mm)
 {
 	__u32 one = 1;
 	struct session fresh = {};
+	long failed;
 
 	fresh.id = new_session_id();
 	fresh.mm = mm;
@@ -90,7 +167,10 @@ static __always_inline struct session *new_session(const struct session_key *key
 	fresh.socket.fd = -1;
 	process_comm(fresh.comm);
 	/* Of two threads that are first at once, one makes it. */
-	if (bpf_map_update_elem(&pt_sessions, key, &fresh, BPF_NOEXIST) == -ENOMEM)
+	failed = bpf_map_update_elem(&pt_sessions, key, &fresh, BPF_NOEXIST);
+	if (!failed)
+		note_new(key, mm);
+	else if (failed == -ENOMEM)
 		count(PT_MAP_FULL, 1);
 	if (bpf_map_update_elem(&pt_speakers, &key->tgid, &one, BPF_ANY))
 		count(PT_MAP_FULL, 1);
@@ -113,7 +193,7 @@ static __always_inline struct session *find_session(void *context, const struct 
 		return session;
 	if (session) {
 		send_session_end(context, session);
-		bpf_map_delete_elem(&pt_sessions, key);
+		forget_session(session, key);
 	}
 	return new_session(key, mm);
 }
@@ -170,6 +250,9 @@ static __always_inline void set_socket(void *context, struct session *session,
 		session->secrets = 0;
 		session->tries = 0;
 	}
+	stop_seeking(session, 0);
+	session->seeks = 0;
+	session->handovers = 0;
 	session->socket_id = used->id;
 	session->socket = used->socket;
 #ifdef PT_CORE
@@ -185,7 +268,7 @@ static __always_inline void end_session(void *context, __u64 ssl)
 	if (!session)
 		return;
 	send_session_end(context, session);
-	bpf_map_delete_elem(&pt_sessions, &key);
+	forget_session(session, &key);
 }
 
 #endif

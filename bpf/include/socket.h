@@ -18,6 +18,29 @@ struct used_socket {
 };
 
 #ifdef PT_CORE
+/* CONFIG_IPV6 and CONFIG_NET_NS are choices: without them these fields are not there. */
+static __always_inline __u32 ipv6_end(struct sock *sk)
+{
+	if (!bpf_core_field_exists(sk->__sk_common.skc_v6_daddr))
+		return 0;
+	return BPF_CORE_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]);
+}
+
+static __always_inline void read_ipv6(struct pt_socket *out, struct sock *sk)
+{
+	if (!bpf_core_field_exists(sk->__sk_common.skc_v6_daddr))
+		return;
+	BPF_CORE_READ_INTO(&out->local_address, sk, __sk_common.skc_v6_rcv_saddr);
+	BPF_CORE_READ_INTO(&out->remote_address, sk, __sk_common.skc_v6_daddr);
+}
+
+static __always_inline __u32 read_netns(struct sock *sk)
+{
+	if (!bpf_core_field_exists(sk->__sk_common.skc_net.net))
+		return 0;
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
 static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
@@ -30,7 +53,7 @@ static __always_inline void read_socket_id(struct socket_id *id, struct sock *sk
 		return;
 	}
 	if (family == AF_INET6)
-		id->remote = BPF_CORE_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]);
+		id->remote = ipv6_end(sk);
 	else
 		id->remote = BPF_CORE_READ(sk, __sk_common.skc_daddr);
 	id->remote_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
@@ -75,13 +98,12 @@ static __always_inline void read_socket(struct pt_socket *out, struct sock *sk, 
 	out->source = source;
 	out->fd = -1;
 	out->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	out->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	out->netns = read_netns(sk);
 	if (family == AF_INET) {
 		*(__u32 *)out->local_address = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
 		*(__u32 *)out->remote_address = BPF_CORE_READ(sk, __sk_common.skc_daddr);
 	} else if (family == AF_INET6) {
-		BPF_CORE_READ_INTO(&out->local_address, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&out->remote_address, sk, __sk_common.skc_v6_daddr);
+		read_ipv6(out, sk);
 	} else {
 		return;
 	}

@@ -102,7 +102,8 @@ struct {
 
 /*
  * Which socket a call uses is told at the entry: the kernel keeps few return probes, and blocking
- * receives of the whole host hold them.
+ * receives of the whole host hold them, unseen by any counter. So there is none at TCP: what it
+ * received is told where it makes room for more, and only Unix sockets take one.
  */
 static __always_inline void begin_receiving(void *context, struct sock *sk, __u32 flags)
 {
@@ -111,8 +112,7 @@ static __always_inline void begin_receiving(void *context, struct sock *sk, __u3
 
 	note_socket(context, sk, PT_READ, -1);
 	bpf_map_delete_elem(&pt_receiving, &tid);
-	if (received(0, flags) ||
-	    (!top_frame(current_thread()) && !bpf_map_lookup_elem(&pt_users, &tgid)))
+	if (received(0, flags) || (!top_frame(current_thread()) && !find_user(tgid)))
 		return;
 	if (bpf_map_update_elem(&pt_receiving, &tid, &address, BPF_ANY))
 		count(PT_MAP_FULL, 1);
@@ -150,16 +150,36 @@ int pt_probe_unix_receive(struct pt_regs *regs)
 	return 0;
 }
 
-SEC("kretprobe/tcp_recvmsg")
-int pt_probe_received(struct pt_regs *regs)
+static __always_inline void end_receiving(void *context, __s64 moved)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 *sk = bpf_map_lookup_elem(&pt_receiving, &tid);
 
 	if (!sk)
-		return 0;
-	note_socket(regs, (struct sock *)*sk, PT_READ, (__s32)regs->ax);
+		return;
+	note_socket(context, (struct sock *)*sk, PT_READ, moved);
 	bpf_map_delete_elem(&pt_receiving, &tid);
+}
+
+SEC("kretprobe/unix_stream_recvmsg")
+int pt_probe_received(struct pt_regs *regs)
+{
+	end_receiving(regs, (__s32)regs->ax);
+	return 0;
+}
+
+/*
+ * (struct sock *, int copied), in the middle of tcp_recvmsg too, before it waits for the rest; and
+ * with nothing when there was nothing.
+ */
+SEC("kprobe/tcp_cleanup_rbuf")
+int pt_probe_copied(struct pt_regs *regs)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 *sk = bpf_map_lookup_elem(&pt_receiving, &tid);
+
+	if (sk && *sk == regs->di && (__s32)regs->si >= RECORD_HEADER + MARK_SIZE)
+		end_receiving(regs, (__s32)regs->si);
 	return 0;
 }
 

@@ -1,72 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The options: one model per module is the only definition of each.
 
-Owns names, types, defaults, limits and help texts; the command line, PLAINTAP_* variables, the
-TOML file and docs/configuration.md derive from them by options.py. Looks at no target and asks
-for no privilege.
+Owns names, types, defaults, limits and help texts, with config_show.py for what is shown; the command line, PLAINTAP_*
+variables, the TOML file and docs/configuration.md derive from them by options.py. What values mean is values.py's.
+Looks at no target and asks for no privilege.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
-from plaintap.errors import UsageError
+from plaintap import values
+from plaintap.config_show import ShowConfig
 from plaintap.options import Group, Model, Option, flag, options
-
-COMM_MAX_BYTES = 15
-MAPSIZE_MAX_KB = 1 << 20
-RING_MAX_BYTES = 1 << 31
-KEYLOG_FILE = "plaintap_key.log"
-TLS_KEYLOG_FILE = "plaintap_openssl_key.log"
-"""Where keys go when nobody says: from everything, and from the module `tls` alone. The names are those of eCapture."""
-STANDARD_OUTPUT = "-"
-
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
-
-
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    return float(match[1]) * _UNIT_S[match[2]] if match else value
-
-
-def _user(value: object) -> object:
-    if not isinstance(value, str) or value.isdecimal() or value.startswith("-"):
-        return value
-    import pwd  # noqa: PLC0415 - asks the name service, and only who names a user needs it
-
-    try:
-        return pwd.getpwnam(value).pw_uid
-    except KeyError:
-        raise ValueError(f"this host has no user {value!r}") from None
-
-
-def _comm(value: object) -> object:
-    if isinstance(value, str) and len(os.fsencode(value)) > COMM_MAX_BYTES:
-        kept = os.fsencode(value)[:COMM_MAX_BYTES].decode("utf-8", "ignore")
-        raise ValueError(f"the kernel keeps {COMM_MAX_BYTES} bytes of a name, {value!r} would be {kept!r}")
-    return value
-
-
-def _model(value: object) -> object:
-    if value in ("pcap", "pcapng"):
-        raise ValueError(f"{value} is not available in this version, only text and keylog are")
-    return "keylog" if value == "key" else value
-
+from plaintap.values import Text
 
 _Pid = Annotated[int, Meta(ge=1, le=1 << 22)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e9)]
-_Text = Annotated[str, Meta(min_length=1)]
 
 
-class CommonConfig(Model, frozen=True, kw_only=True):
+class CommonConfig(ShowConfig, frozen=True, kw_only=True):
     """What means the same to every module."""
 
     section: ClassVar[str] = ""
@@ -95,24 +51,24 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             expects="a user name or number",
             hint="`getent passwd` lists the users of this host",
             default_text="all",
-            parse=_user,
+            parse=values.user,
         ),
     ] = None
     comm: Annotated[
-        _Text | None,
+        Text | None,
         flag(
             "--comm",
-            help=f"only processes of this name, at most {COMM_MAX_BYTES} bytes",
+            help=f"only processes of this name, at most {values.COMM_MAX_BYTES} bytes",
             group=Group.WHAT,
             metavar="NAME",
             expects="a process name",
             hint="a name as `ps -e -o comm` shows it",
             default_text="all",
-            parse=_comm,
+            parse=values.comm,
         ),
     ] = None
     cgroup_path: Annotated[
-        _Text | None,
+        Text | None,
         flag(
             "--cgroup_path",
             "--cgroup-path",
@@ -124,71 +80,6 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             default_text="all",
         ),
     ] = None
-    model: Annotated[
-        tuple[Literal["text", "keylog"], ...],
-        flag(
-            "-m",
-            "--model",
-            help="what to make of the capture: keylog (or key) writes the keys; both: text,keylog",
-            group=Group.SHOW,
-            hint="-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys",
-            parse=_model,
-            replay=True,
-        ),
-    ] = ("text",)
-    keylogfile: Annotated[
-        _Text | None,
-        flag(
-            "-k",
-            "--keylogfile",
-            "--keylog-file",
-            help="where -m keylog appends the keys; - is standard output",
-            group=Group.SHOW,
-            metavar="FILE",
-            expects="a file name, or - for standard output",
-            hint="for example -m keylog -k keys.log",
-            default_text=f"{KEYLOG_FILE}; of `tls` {TLS_KEYLOG_FILE}",
-            replay=True,
-        ),
-    ] = None
-    format: Annotated[
-        Literal["text", "ecapture", "none"],
-        flag(
-            "--format",
-            help="the form of messages: ecapture is that tool's, none shows nothing, for --record",
-            group=Group.SHOW,
-            replay=True,
-        ),
-    ] = "text"
-    verbose: Annotated[
-        Annotated[int, Meta(ge=0)],
-        flag(
-            "-v",
-            "--verbose",
-            help="headers and bodies too; -vv also raw records",
-            group=Group.SHOW,
-            expects="a whole number from 0",
-            replay=True,
-        ),
-    ] = 0
-    hex: Annotated[bool, flag("--hex", help="payload as a hex dump", group=Group.SHOW, replay=True)] = False
-    body_limit: Annotated[
-        Annotated[int, Meta(ge=0, le=2**40)],
-        flag(
-            "-t",
-            "--body-limit",
-            "--tsize",
-            help="bytes of a body to show; 0 shows all",
-            group=Group.SHOW,
-            metavar="BYTES",
-            expects="a number of bytes from 0",
-            replay=True,
-        ),
-    ] = 65536
-    color: Annotated[
-        Literal["auto", "always", "never"],
-        flag("--color", help="auto colours a terminal unless NO_COLOR is set", group=Group.SHOW, replay=True),
-    ] = "auto"
     duration_s: Annotated[
         _Seconds | None,
         flag(
@@ -198,7 +89,7 @@ class CommonConfig(Model, frozen=True, kw_only=True):
             metavar="TIME",
             expects="a time over 0 such as 10s, 500ms, 2m or plain seconds",
             default_text="until interrupted",
-            parse=_duration,
+            parse=values.duration,
         ),
     ] = None
     count: Annotated[
@@ -237,7 +128,7 @@ class CommonConfig(Model, frozen=True, kw_only=True):
         ),
     ] = None
     record: Annotated[
-        _Text | None,
+        Text | None,
         flag(
             "--record",
             help="also write the records to FILE, for `plaintap replay`",
@@ -251,13 +142,13 @@ class CommonConfig(Model, frozen=True, kw_only=True):
         bool, flag("--strict", help="exit with 1 if anything was lost", group=Group.REST, replay=True)
     ] = False
     mapsize: Annotated[
-        Annotated[int, Meta(ge=1, le=MAPSIZE_MAX_KB)],
+        Annotated[int, Meta(ge=1, le=values.MAPSIZE_MAX_KB)],
         flag(
             "--mapsize",
             help="ring buffer in KB per CPU",
             group=Group.REST,
             metavar="KB",
-            expects=f"a size in KB per CPU from 1 to {MAPSIZE_MAX_KB}",
+            expects=f"a size in KB per CPU from 1 to {values.MAPSIZE_MAX_KB}",
         ),
     ] = 8192
     config: Annotated[
@@ -277,21 +168,6 @@ class CommonConfig(Model, frozen=True, kw_only=True):
         False
     )
 
-    @property
-    def wants_text(self) -> bool:
-        """Plaintext is wanted."""
-        return "text" in self.model
-
-    @property
-    def wants_keylog(self) -> bool:
-        """Keys are wanted."""
-        return "keylog" in self.model
-
-    @property
-    def keylog_path(self) -> str:
-        """Where they go; `-` is standard output."""
-        return self.keylogfile or KEYLOG_FILE
-
 
 class ModuleConfig(Model, frozen=True, kw_only=True):
     """The base of the models of capture modules."""
@@ -303,7 +179,7 @@ class TlsConfig(ModuleConfig, frozen=True, kw_only=True):
     section: ClassVar[str] = "tls"
 
     libssl: Annotated[
-        _Text | None,
+        Text | None,
         flag(
             "--libssl",
             help="only this library, or this program with the library inside",
@@ -315,7 +191,7 @@ class TlsConfig(ModuleConfig, frozen=True, kw_only=True):
         ),
     ] = None
     ssl_version: Annotated[
-        _Text | None,
+        Text | None,
         flag(
             "--ssl_version",
             "--ssl-version",
@@ -374,18 +250,3 @@ def all_options() -> Iterator[Option]:
     """Every option of every model."""
     for model in MODELS:
         yield from options(model)
-
-
-def ring_size_bytes(mapsize_kb: int, cpus: int) -> tuple[int, bool]:
-    """The ring buffer for `mapsize_kb` per CPU, and whether it had to be rounded up.
-
-    The kernel takes a power of two of whole pages, up to 2 GiB in all; UsageError beyond that.
-    """
-    wanted = mapsize_kb * 1024 * cpus
-    if wanted > RING_MAX_BYTES:
-        raise UsageError(
-            f"--mapsize: {mapsize_kb} KB for each of {cpus} CPUs is more than the kernel's 2 GiB for a ring",
-            hint=f"on this host at most --mapsize {RING_MAX_BYTES // 1024 // cpus}",
-        )
-    size = max(os.sysconf("SC_PAGESIZE"), 1 << (wanted - 1).bit_length())
-    return size, size != wanted

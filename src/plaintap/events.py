@@ -189,6 +189,18 @@ class UnixSocketSeen:
     peer_pid: int
 
 
+class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What user space finds out of a process that speaks."""
+
+    pid: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)]
+    comm: str
+    """Its name then: with another one it may run another program."""
+    exe: str = ""
+    """Path of the program as the process sees it."""
+    container: str = ""
+    """Id of the container it runs in."""
+
+
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What user space knew while recording; unset where a record tells something else."""
 
@@ -201,7 +213,10 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     layout: dict[str, Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]] | None = None
     """Of the library's TLS 1.3 secrets: where each is in the block of a SECRETS record, in bytes, by name
     (`handshake_secret`, ...: those of targets/layouts/model.py)."""
+    trusted: bool | None = None
+    """Whether that was found in this very library, or cannot be held against what is seen; else it is watched."""
     counters: dict[str, Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]] | None = None
+    process: ProcessFacts | None = None
 
 
 _META = msgspec.json.Decoder(Meta)
@@ -260,27 +275,52 @@ def _owner(raw: bytes) -> SecretOwner:
 
 
 class SecretsHead(NamedTuple):
-    """The part of a SECRETS record that tells whether the rest is news."""
+    """A SECRETS record as far as its block, but for its process's name and its socket: those take longest to decode."""
 
-    session: int
+    ts_ns: int
     pid: int
-    attributed: bool
+    tid: int
+    session: int
+    ssl: int
+    uid: int
+    library: int
+    flags: int
+    family: int
+    """Of the socket, 0 when it is unknown."""
     client_random: bytes
+    cipher: int
+    version: int
+    length: int
+    master_key: bytes
 
 
-_FAMILY_AT = HEADER.size + OWNER.size + 8 + 16 + 16 + 2 + 2
-_RANDOM_AT = HEADER.size + OWNER.size + SOCKET.size
-_HEAD = struct.Struct("<16xI4xQ")
-_NO_FAMILY = bytes(2)
+# HEADER, OWNER, SOCKET, the client random and SECRETS in one.
+_HEAD = struct.Struct("<8xQIIQQIHB17x44xH10x32sIHH48s")
 
 
 def secrets_head(raw: bytes) -> SecretsHead | None:
     """None when the record is shorter than that."""
-    if len(raw) < _RANDOM_AT + RANDOM_SIZE:
-        return None
-    pid, session = _HEAD.unpack_from(raw)
-    attributed = raw[_FAMILY_AT : _FAMILY_AT + 2] != _NO_FAMILY
-    return SecretsHead(session, pid, attributed, raw[_RANDOM_AT : _RANDOM_AT + RANDOM_SIZE])
+    return SecretsHead._make(_HEAD.unpack_from(raw)) if len(raw) >= _HEAD.size else None
+
+
+def brief_secrets(head: SecretsHead, raw: bytes) -> SecretsSeen:
+    """The fact without name and socket, for who makes keys of it and shows nothing."""
+    owner = SecretOwner(
+        head.session,
+        head.ts_ns,
+        head.pid,
+        head.tid,
+        head.uid,
+        "",
+        head.ssl,
+        head.library,
+        None,
+        head.client_random,
+        bool(head.flags & _HELLO_MATCHED),
+        bool(head.flags & _HANDSHAKE_SEEN),
+    )
+    block = raw[_HEAD.size : _HEAD.size + head.length]
+    return SecretsSeen(owner, head.version, head.cipher & 0xFFFF, head.master_key, block)
 
 
 def _secrets(raw: bytes) -> SecretsSeen:

@@ -17,7 +17,7 @@ import msgspec
 from plaintap.events import SecretOwner, Socket
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Connection:
     """One TLS session of one process; `socket` stays None while it is unknown."""
 
@@ -41,6 +41,8 @@ class Connection:
     alpn: str = ""
     sni: str = ""
     """The server's name as the program set it; empty when unknown."""
+    peer: Connection | None = field(default=None, repr=False)
+    """The other end, where that is on this host and captured too."""
 
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -290,3 +292,25 @@ class Totals:
     def lost_anything(self) -> bool:
         """What `--strict` asks."""
         return bool(self.lost_bytes or any(self.losses.values()))
+
+
+GRPC_STATUS_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+"""By `grpc-status`."""

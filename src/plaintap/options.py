@@ -40,6 +40,8 @@ class Flag(Struct, frozen=True, kw_only=True):
     expects: str = ""
     """What a refused value is told: `expected …`; not needed for choices and switches."""
     hint: str | None = None
+    words: tuple[str, ...] = ()
+    """What a shell may complete where the type alone does not tell."""
     default_text: str = ""
     """What the default means where the value itself would not tell."""
     parse: Callable[[object], object] | None = None
@@ -130,7 +132,7 @@ def _without_none(hint: Any) -> Any:  # noqa: ANN401 - a type expression
 
 @cache
 def options(model: type[Model]) -> tuple[Option, ...]:
-    """The options of a model in the order of its fields."""
+    """The options of a model by heading, under each in the order of its fields."""
     hints = get_type_hints(model, include_extras=True)
     found = []
     for name, default in zip(model.__struct_fields__, model.__struct_defaults__, strict=True):
@@ -142,7 +144,8 @@ def options(model: type[Model]) -> tuple[Option, ...]:
         found.append(
             Option(section=model.section, field=name, flag=flag, type=item, default=default, many=many, choices=choices)
         )
-    return tuple(found)
+    headings = list(Group)
+    return tuple(sorted(found, key=lambda option: headings.index(option.flag.group)))
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = _NEAR) -> str | None:

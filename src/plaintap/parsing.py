@@ -36,8 +36,11 @@ class Outlet(Protocol):
     receive: Callable[[int, int, bytes], None]
     """`(direction, ts_ns, data)`: hands bytes up to the direction's end to whoever parses now."""
 
-    def unclaimed(self, direction: int, ts_ns: int, data: bytes, /) -> None:
-        """The last bytes of one direction (up to its current end) are not this protocol's: show them raw."""
+    def unclaimed(self, direction: int, ts_ns: int, data: bytes, /, protocol: str = "") -> None:
+        """The last bytes of one direction (up to its current end) are not this protocol's: show them raw.
+
+        `protocol` names what they are, where that is known and nobody parses it.
+        """
 
     def become(self, parser: Parser | None, /) -> None:
         """What follows goes to another parser; to None: it is recognised afresh."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class FakeKernel:
     looked: list[tuple[tuple[int, int], int, int]] = field(default_factory=list)
     layouts: list[tuple[int, bytes, int]] = field(default_factory=list)
     """Library, bytes, and how many attachments there were before."""
+    on_demand: set[tuple[int, Hashable, int]] = field(default_factory=set)
     lacks: tuple[str, ...] = ()
     refuses: PlaintapError | None = None
 
@@ -53,6 +54,13 @@ class FakeKernel:
         if self.refuses:
             raise self.refuses
         self.attached.append((os.fstat(fd).st_ino, list(probes), library, tuple(pids)))
+
+    def attach_on_demand(self, fd: int, probes: Sequence[Probe], *, library: int, file: Hashable, pid: int) -> None:
+        self.attach(fd, probes, library=library, pids=(pid,))
+        self.on_demand.add((library, file, pid))
+
+    def has_on_demand(self, library: int, file: Hashable, pid: int) -> bool:
+        return (library, file, pid) in self.on_demand
 
     def looked_at(self, device: tuple[int, int], inode: int, generation: int) -> None:
         self.looked.append((device, inode, generation))
@@ -98,6 +106,7 @@ def make_bench(
             tells_ends=tells_ends,
             carriers=carriers,
             needs=("libfakecrypto.so.1",),
+            other_half="libfakecrypto.so.1",
         )
 
     def carriers_in(elf: ElfFile) -> tuple[Point, ...]:
@@ -118,7 +127,7 @@ def make_bench(
         attached=told.append,
         debug=debug.append,
         notice=debug.append,
-        layout_for=layout_for or (lambda _plan, _path, _fd: None),
+        layout_for=layout_for or (lambda _plan, _path, _fd, _half: None),
         pids=pids,
     )
     return Bench(attacher, kernel, plans, told, debug)

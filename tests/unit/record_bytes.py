@@ -92,9 +92,11 @@ class Handshake:
         return self._header(Kind.SECRET, body) + body
 
 
-def recording(*records: bytes, clock_offset_ns: int = 0, layout: dict[str, int] | None = None) -> bytes:
+def recording(
+    *records: bytes, clock_offset_ns: int = 0, layout: dict[str, int] | None = None, trusted: bool | None = None
+) -> bytes:
     """A whole recording: magic, what is told first, the records. `layout` is that of the library's secrets."""
     told = encode_meta(Meta(clock_offset_ns=clock_offset_ns), 1)
-    library = encode_meta(Meta(library=1, name="libssl 3.0.22", layout=layout), 1)
+    library = encode_meta(Meta(library=1, name="libssl 3.0.22", layout=layout, trusted=trusted), 1)
     end = encode_meta(Meta(counters={}), 1)
     return b"".join((MAGIC, told, library, *records, end))

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models themselves: defaults, what each option accepts and refuses, layers, names, the ring's size."""
+"""The models themselves: defaults, what each option accepts and refuses, layers, names."""
 
 from __future__ import annotations
 
-import os
 import pwd
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from plaintap.config import (
     MODELS,
@@ -18,7 +15,6 @@ from plaintap.config import (
     ReplayOptions,
     TlsConfig,
     all_options,
-    ring_size_bytes,
 )
 from plaintap.errors import UsageError
 from plaintap.options import Model, Option, Setting, load, options
@@ -89,7 +85,11 @@ def test_defaults() -> None:
         ("keylogfile", "keys.log", "keys.log"),
         ("keylogfile", "-", "-"),
         ("format", "ecapture", "ecapture"),
-        ("format", "none", "none"),
+        ("format", "text,json:day.jsonl", "text,json:day.jsonl"),
+        ("filter", "status>=400", "status>=400"),
+        ("once", True, True),
+        ("protocol", "redis", "redis"),
+        ("proto", "a.proto,b.proto", ("a.proto", "b.proto")),
         ("verbose", 2, 2),
         ("verbose", "1", 1),
         ("hex", True, True),
@@ -153,7 +153,11 @@ def test_accepted(path: str, value: object, expected: object) -> None:
         ("model", "txt", "expected text or keylog, got 'txt'"),
         ("model", [], "expected text or keylog, got nothing"),
         ("keylogfile", "", "expected a file name, or - for standard output, got ''"),
-        ("format", "json", "expected text, ecapture or none, got 'json'"),
+        ("format", "", "expected forms, one of them without a file, got ''"),
+        ("filter", "", "expected an expression, got ''"),
+        ("once", "twice", "expected true or false, got 'twice'"),
+        ("protocol", 5, "expected a protocol, got 5"),
+        ("proto", "", "expected file names, got ''"),
         ("verbose", -1, "expected a whole number from 0, got -1"),
         ("hex", "yes", "expected true or false, got 'yes'"),
         ("body_limit", "64k", "expected a number of bytes from 0, got '64k'"),
@@ -272,41 +276,3 @@ def test_models_of_programs_take_keywords_only() -> None:
     assert ReplayOptions().realtime is False
     with pytest.raises(TypeError):
         TlsConfig("/x")  # type: ignore[call-arg]
-
-
-@pytest.mark.parametrize(
-    ("mapsize_kb", "cpus", "expected"),
-    [
-        (8192, 2, (16 << 20, False)),
-        (8192, 1, (8 << 20, False)),
-        (8192, 3, (32 << 20, True)),
-        (1000, 2, (2 << 20, True)),
-        (1 << 20, 2, (1 << 31, False)),
-    ],
-)
-def test_ring_size(mapsize_kb: int, cpus: int, expected: tuple[int, bool]) -> None:
-    assert ring_size_bytes(mapsize_kb, cpus) == expected
-
-
-def test_ring_size_is_at_least_a_page() -> None:
-    assert ring_size_bytes(1, 1) == (os.sysconf("SC_PAGESIZE"), True)
-
-
-def test_a_ring_over_2_gib_in_all_is_refused() -> None:
-    with pytest.raises(UsageError) as caught:
-        ring_size_bytes(1 << 20, 4)
-    assert caught.value.message == "--mapsize: 1048576 KB for each of 4 CPUs is more than the kernel's 2 GiB for a ring"
-    assert caught.value.hint == "on this host at most --mapsize 524288"
-
-
-@given(st.integers(1, 1 << 20), st.integers(1, 512))
-def test_ring_size_is_the_next_power_of_two(mapsize_kb: int, cpus: int) -> None:
-    wanted = mapsize_kb * 1024 * cpus
-    if wanted > 1 << 31:
-        with pytest.raises(UsageError):
-            ring_size_bytes(mapsize_kb, cpus)
-        return
-    size, rounded = ring_size_bytes(mapsize_kb, cpus)
-    assert size & (size - 1) == 0
-    assert wanted <= size < max(2 * wanted, os.sysconf("SC_PAGESIZE") + 1)
-    assert rounded == (size != wanted)

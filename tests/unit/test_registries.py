@@ -6,6 +6,7 @@ from __future__ import annotations
 from plaintap.config import MODULES, all_options
 from plaintap.modules.registry import MODULES as CAPTURE_MODULES
 from plaintap.outputs.registry import FORMATS
+from plaintap.protocols.registry import ENTRIES
 
 
 def choices(path: str) -> tuple[str, ...]:
@@ -13,8 +14,17 @@ def choices(path: str) -> tuple[str, ...]:
     return found
 
 
+def words(path: str) -> set[str]:
+    (found,) = [option.flag.words for option in all_options() if option.path == path]
+    return set(found)
+
+
 def test_formats() -> None:
-    assert set(choices("format")) == FORMATS.keys()
+    assert words("format") == {f"{name}:" if form.has_end else name for name, form in FORMATS.items()}
+
+
+def test_protocols() -> None:
+    assert words("protocol") == ENTRIES.keys()
 
 
 def test_modules() -> None:

@@ -7,8 +7,9 @@ import re
 import socket
 import struct
 
+import msgspec
 import pytest
-from record_bytes import Handshake
+from record_bytes import NO_SOCKET, Handshake, ipv4_socket
 from wire_header import Header
 
 from plaintap import events
@@ -172,6 +173,22 @@ def test_a_block_is_as_long_as_it_says() -> None:
     seen = events.decode_fact(Kind.SECRETS, Handshake().secrets(version=0x0303, master_key=b"m" * 48))
     assert isinstance(seen, events.SecretsSeen)
     assert (seen.version, seen.master_key, seen.block) == (0x0303, b"m" * 48, b"")
+
+
+@pytest.mark.parametrize("flags", range(4))
+@pytest.mark.parametrize("address", [NO_SOCKET, ipv4_socket(local_port=40000, remote_port=443)], ids=["none", "ipv4"])
+def test_in_brief_secrets_are_the_same_but_for_name_and_socket(flags: int, address: bytes) -> None:
+    raw = Handshake(flags=flags, socket=address, ts_ns=7).secrets(block=b"b" * 900, cipher=0x1302, master_key=b"m" * 48)
+    seen = events.decode_fact(Kind.SECRETS, raw)
+    assert isinstance(seen, events.SecretsSeen)
+    head = events.secrets_head(raw)
+    assert head
+    assert (head.family != 0) == (seen.owner.socket is not None)
+    owner = msgspec.structs.replace(seen.owner, comm="", socket=None)
+    assert events.brief_secrets(head, raw) == msgspec.structs.replace(seen, owner=owner)
+    without_block = raw[: len(raw) - events.SECRETS_BLOCK_SIZE]
+    assert events.secrets_head(without_block) == head
+    assert events.secrets_head(without_block[:-1]) is None
 
 
 def test_a_logged_secret() -> None:

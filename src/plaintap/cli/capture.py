@@ -10,7 +10,8 @@ import click
 
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
-from plaintap.config import STANDARD_OUTPUT, AllConfig, CaptureConfig, CommonConfig
+from plaintap.config import AllConfig, CaptureConfig, CommonConfig
+from plaintap.config_show import STANDARD_OUTPUT
 from plaintap.errors import UsageError
 from plaintap.options import options
 

@@ -27,7 +27,11 @@ def _complete(option: Option) -> Callable[..., list[Any]]:
         if option.flag.metavar in ("FILE", "PATH"):
             return [CompletionItem(begun, type="file")]
         done, comma, last = begun.rpartition(",") if option.many else ("", "", begun)
-        return [CompletionItem(done + comma + choice) for choice in option.choices if choice.startswith(last)]
+        return [
+            CompletionItem(done + comma + choice)
+            for choice in (option.choices or option.flag.words)
+            if choice.startswith(last)
+        ]
 
     return complete
 

@@ -16,7 +16,8 @@ from click.core import ParameterSource
 from msgspec.structs import replace
 
 from plaintap.cli.command import Parameter
-from plaintap.config import KEYLOG_FILE, MODULES, CaptureConfig, CommonConfig, ReplayConfig
+from plaintap.config import MODULES, CaptureConfig, CommonConfig, ReplayConfig
+from plaintap.config_show import KEYLOG_FILE
 from plaintap.errors import UsageError
 from plaintap.options import ModelT, Option, Setting, load, options
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`plaintap layouts`: which struct layouts are known and how each was established; checking them against a library.
 
-Owns the wording. The tables, telling a version and calibration are targets'.
+Owns the wording. What is known of a file is layout_check.py's, the tables and calibration are targets'.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import click
-from msgspec import Struct, json, structs
+from msgspec import json, structs
 
 from plaintap.cli.command import Command
-from plaintap.errors import TargetError, UsageError
+from plaintap.cli.layout_check import Check, check
+from plaintap.errors import UsageError
 from plaintap.options import Group, Model, flag, options
 
 if TYPE_CHECKING:
-    from plaintap.targets.layouts.model import KnownLayout, Layout, LayoutRow
+    from plaintap.targets.layouts.model import KnownLayout, LayoutRow
 
 _NO_WIDTH = 1 << 16
 _LEAST_COLUMNS = 24
 _LABEL_COLUMNS = 13
-_DEFINES = ("SSL_read", "SSL_write")
 
 
 class LayoutsOptions(Model, frozen=True, kw_only=True):
@@ -50,26 +50,6 @@ class LayoutsOptions(Model, frozen=True, kw_only=True):
     ] = False
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """What is known of one file, and what calibration found in it."""
-
-    path: str
-    version: str | None
-    known: KnownLayout | None
-    calibrated: Layout | None
-    problem: str | None
-    """Why there is no calibration."""
-    differences: dict[str, tuple[int, int]]
-    """Fields where the table and calibration differ: `(table, calibration)`."""
-    nearest: tuple[str, ...]
-    """Versions with a layout that are most like this one, which has none."""
-
-    @property
-    def good(self) -> bool:
-        """There is a layout and nothing speaks against it."""
-        return not self.differences and (self.known is not None or self.calibrated is not None)
-
-
 def layouts(context: click.Context) -> int:
     """Prints the list, or the check of one file; 1 when that has no layout or the table is wrong for it."""
     path: str | None = context.params["check"]
@@ -86,37 +66,6 @@ def layouts(context: click.Context) -> int:
     found = check(path)
     click.echo(_pretty(_check_object(found)) if as_json else "\n".join(_report(found)))
     return 0 if found.good else 1
-
-
-def check(path: str) -> Check:
-    """Everything about one file. Raises TargetError when it is none, or holds no such library."""
-    from plaintap.targets.calibration.calibrator import calibrate  # noqa: PLC0415
-    from plaintap.targets.elf import ElfFile  # noqa: PLC0415
-    from plaintap.targets.layouts.lookup import differences, find_layout, nearest_names  # noqa: PLC0415
-    from plaintap.targets.version import openssl_version, sibling_libcrypto  # noqa: PLC0415
-
-    with ElfFile(path) as elf:
-        if not elf.symbols(_DEFINES):
-            raise TargetError(
-                f"{path} holds no OpenSSL-family library: it defines neither SSL_read nor SSL_write",
-                hint="give libssl, or the program it is linked into",
-            )
-        version = openssl_version(elf, sibling_libcrypto(elf, path))
-    known = find_layout(version) if version else None
-    layout, problem = None, None
-    try:
-        layout = calibrate(path)
-    except TargetError as error:
-        problem = error.message.removeprefix(f"{path} cannot be calibrated: ")
-    return Check(
-        path=path,
-        version=version,
-        known=known,
-        calibrated=layout,
-        problem=problem,
-        differences=differences(known.layout, layout) if known and layout else {},
-        nearest=tuple(nearest_names(version)) if version and known is None else (),
-    )
 
 
 def _width() -> int:
@@ -157,6 +106,8 @@ def _report(found: Check) -> Iterator[str]:
     yield from _line("calibration", escape(_calibration_words(found)))
     for name, (expected, actual) in found.differences.items():
         yield f"    {name}: {expected} in the table, {actual} found"
+    if (use := _use(found)) is not None:
+        yield from _line("capture", use)
     if found.calibrated is not None and (found.differences or found.known is None or _guessed(found.known)):
         yield from _line("found", "as a row of the table")
         for name, value in structs.asdict(found.calibrated).items():
@@ -191,6 +142,16 @@ def _calibration_words(found: Check) -> str:
     both = zip(structs.astuple(found.known.layout), structs.astuple(found.calibrated), strict=True)
     compared = sum(isinstance(expected, int) and isinstance(actual, int) for expected, actual in both)
     return f"agrees about all {compared} fields"
+
+
+def _use(found: Check) -> str | None:
+    """What a capture makes of it, where that does not go without saying."""
+    if found.calibrated is not None:
+        return "uses what calibration found" if found.known is None or found.differences else None
+    if found.known is None:
+        return "takes no keys from it, and tells its connections by their system calls only"
+    used = "uses that guess, and says so" if _guessed(found.known) else "uses the layout of its version unproven"
+    return f"{used}; -m keylog holds its client randoms against ClientHellos, and says if its keys are doubtful"
 
 
 def _pretty(value: object) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from plaintap import __version__
-from plaintap.cli import capture, completion, help, layouts, replay, run, tls  # noqa: A004 - named after its command
+from plaintap.cli import capture, completion, har, help, layouts, replay, run, tls  # noqa: A004 - named after its command
 from plaintap.cli.command import Command, Parameter, Root
 from plaintap.errors import UsageError
 from plaintap.options import nearest
@@ -16,6 +16,7 @@ COMMANDS: tuple[Command, ...] = (
     tls.COMMAND,
     run.COMMAND,
     replay.COMMAND,
+    har.COMMAND,
     layouts.COMMAND,
     completion.COMMAND,
     help.COMMAND,

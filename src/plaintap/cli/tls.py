@@ -8,7 +8,8 @@ import click
 from plaintap.cli.capture import filter_words, refuse_filter_words, start
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
-from plaintap.config import TLS_KEYLOG_FILE, CommonConfig, TlsConfig
+from plaintap.config import CommonConfig, TlsConfig
+from plaintap.config_show import TLS_KEYLOG_FILE
 from plaintap.options import options
 
 

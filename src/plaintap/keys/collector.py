@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from plaintap.events import SecretLogged, SecretOwner, SecretsSeen
 from plaintap.keys import labels
-from plaintap.keys.tls13 import Found, Offsets, find_secrets
+from plaintap.keys.tls13 import Finder, Found, Offsets
 from plaintap.messages import Secrets
 
 MAX_HANDSHAKES = 65536
@@ -26,7 +26,7 @@ _NO_LIBRARY = "a library nobody named"
 @dataclass(slots=True)
 class _Library:
     name: str = _NO_LIBRARY
-    offsets: Offsets = field(default_factory=dict)
+    finder: Finder = field(default_factory=lambda: Finder({}))
     trusted: bool = True
     against: int = 0
     """Handshakes in a row that speak against the layout."""
@@ -53,7 +53,11 @@ class Collector:
 
     def set_layout(self, library: int, name: str, offsets: Offsets | None, *, trusted: bool = True) -> None:
         """Where a library's TLS 1.3 secrets are in its blocks; one that is not `trusted` is watched."""
-        self._libraries[library] = _Library(name, offsets or {}, trusted)
+        before = self._libraries.get(library)
+        known = before if before and before.name == name else _Library()
+        self._libraries[library] = _Library(
+            name, Finder(offsets or {}), trusted, doubted=known.doubted, told_missing=known.told_missing
+        )
 
     def know(self, label: str, client_random: bytes) -> None:
         """A line that is there already."""
@@ -81,7 +85,7 @@ class Collector:
             self.repeated += 1
             return None  # the other end of the connection, on the same host
         else:
-            found = _seen(fact, library.offsets)
+            found = _seen(fact, library.finder)
             version, cipher = fact.version, fact.cipher
         if not before or isinstance(fact, SecretsSeen):
             self._judge(library, owner, found)
@@ -123,8 +127,10 @@ class Collector:
         if library.against >= DOUBTFUL_AFTER and not library.doubted:
             library.doubted = True
             self._say(f"{library.name}: its keys are doubtful, they may be read from the wrong place: {against}")
+        if not found.missing or library.told_missing:
+            return
         lasting = [label for label in found.missing if label != labels.CLIENT_EARLY]
-        if lasting and not library.told_missing:
+        if lasting:
             library.told_missing = True
             self._say(f"{library.name}: of a finished handshake it keeps no {', '.join(lasting)}")
 
@@ -135,9 +141,9 @@ def _logged(fact: SecretLogged) -> Found:
     return Found(wrong="a secret it logs is not whole")
 
 
-def _seen(seen: SecretsSeen, offsets: Offsets) -> Found:
+def _seen(seen: SecretsSeen, finder: Finder) -> Found:
     if seen.version == labels.TLS1_3:
-        return find_secrets(seen.block, offsets, seen.cipher)
+        return finder.find(seen.block, seen.cipher)
     if seen.version not in _BEFORE_TLS1_3:
         return Found(wrong=f"0x{seen.version:04x} is no TLS version")
     if not labels.is_whole(seen.master_key):

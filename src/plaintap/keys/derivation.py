@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 
 HASH_SIZES = {"sha256": 32, "sha384": 48}
@@ -21,25 +21,27 @@ def hash_of_suite(cipher: int) -> str | None:
 
 
 @cache
-def _info(label: str, algorithm: str) -> bytes:
+def label_info(label: str, algorithm: str) -> bytes:
     """HkdfLabel up to the context, which is as long as the hash."""
     size = HASH_SIZES[algorithm]
     name = b"tls13 " + label.encode()
     return size.to_bytes(2, "big") + bytes([len(name)]) + name + bytes([size])
 
 
-def expand_labels(secret: bytes, names: Iterable[str], transcript_hash: bytes, algorithm: str) -> list[bytes]:
-    """HKDF-Expand-Label to the length of the hash, which HKDF-Expand reaches in its first round, for each label.
+def expand_labels(secret: bytes, infos: Sequence[bytes], transcript_hash: bytes, algorithm: str) -> list[bytes]:
+    """HKDF-Expand-Label to the length of the hash, which HKDF-Expand reaches in its first round, for each `label_info`.
 
     HMAC (RFC 2104) is spelt out: what depends on the secret alone is hashed once, which halves the cost of a handshake.
     """
     key = secret.ljust(_BLOCK_SIZES[algorithm], b"\0")
     new_hash = _NEW_HASH[algorithm]
-    inner, outer = new_hash(key.translate(_INNER_PAD)), new_hash(key.translate(_OUTER_PAD))
+    inner, outer = new_hash(key.translate(_INNER_PAD)).copy, new_hash(key.translate(_OUTER_PAD)).copy
+    ending = transcript_hash + b"\1"
     expanded = []
-    for name in names:
-        hashed, signed = inner.copy(), outer.copy()
-        hashed.update(_info(name, algorithm) + transcript_hash + b"\1")
+    for info in infos:
+        hashed = inner()
+        hashed.update(info + ending)
+        signed = outer()
         signed.update(hashed.digest())
         expanded.append(signed.digest())
     return expanded

@@ -2,31 +2,42 @@
 """The secrets of one TLS 1.3 handshake, from the block in which a library keeps them.
 
 What can be derived is: OpenSSL keeps the handshake secret and not the traffic secrets that come of it, and after a
-KeyUpdate it holds application secret N where number 0 was. Knows no library and remembers nothing.
+KeyUpdate it holds application secret N where number 0 was. Knows no library and remembers nothing of a handshake.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from plaintap.keys import labels
-from plaintap.keys.derivation import HASH_SIZES, early_secret_without_psk, expand_labels, hash_of_suite
+from plaintap.keys.derivation import (
+    HASH_SIZES,
+    early_secret_without_psk,
+    expand_labels,
+    hash_of_suite,
+    label_info,
+)
 
 Offsets = Mapping[str, int]
 """Where each secret is in the block, in bytes, by name: those of targets/layouts/model.py."""
 
-_OWN = {
-    labels.CLIENT_TRAFFIC: "client_traffic_secret",
-    labels.SERVER_TRAFFIC: "server_traffic_secret",
-    labels.EXPORTER: "exporter_secret",
-}
-_FROM_HANDSHAKE = {labels.CLIENT_HANDSHAKE: "c hs traffic", labels.SERVER_HANDSHAKE: "s hs traffic"}
-_FROM_MASTER = {
-    labels.CLIENT_TRAFFIC: "c ap traffic",
-    labels.SERVER_TRAFFIC: "s ap traffic",
-    labels.EXPORTER: "exp master",
-}
+_NAMES = (
+    "early_secret",
+    "handshake_secret",
+    "handshake_traffic_hash",
+    "master_secret",
+    "server_finished_hash",
+    "client_traffic_secret",
+    "server_traffic_secret",
+    "exporter_secret",
+)
+_EARLY, _HANDSHAKE, _HANDSHAKE_HASH, _MASTER, _FINISHED_HASH, _CLIENT, _SERVER, _EXPORTER = range(len(_NAMES))
+# In the order of labels.WHOLE: what comes of the handshake secret, then what comes of the master secret.
+_FROM_HANDSHAKE = ("c hs traffic", "s hs traffic")
+_FROM_MASTER = ("c ap traffic", "s ap traffic", "exp master")
+_NOTHING = slice(0, 0)
 
 
 class Found(NamedTuple):
@@ -40,67 +51,88 @@ class Found(NamedTuple):
     """Why there are no lines."""
 
 
-def find_secrets(block: bytes, offsets: Offsets, cipher: int) -> Found:
-    """The secrets of a finished handshake; none where what is there contradicts itself.
+class Finder:
+    """Finds them in the blocks of one library."""
 
-    With master secret and transcript hash the application secrets and the exporter secret are derived, and one at least
-    must be what the block has: a KeyUpdate changes the first two, the exporter secret stays. Where they all differ, the
-    block was not read from the right place, or in the middle of another handshake.
-    """
-    known = hash_of_suite(cipher)
-    algorithms = [known] if known else _likely_hashes(block, offsets)
-    contradicted = False
-    for algorithm in algorithms:
-        derived = _derive(block, offsets, ("master_secret", "server_finished_hash"), _FROM_MASTER, algorithm)
-        own = _own(block, offsets, algorithm)
-        if any(own[label] == secret for label, secret in derived.items()):
-            return _found(block, offsets, derived, algorithm)
-        contradicted |= bool(derived)
-    if contradicted:
-        return Found(wrong="the secrets of a handshake contradict each other")
-    return _found(block, offsets, _own(block, offsets, algorithms[0]), algorithms[0])
+    def __init__(self, offsets: Offsets) -> None:
+        self._client = offsets.get("client_traffic_secret")
+        self._by_hash = {algorithm: _Schedule(algorithm, offsets) for algorithm in HASH_SIZES}
 
+    def find(self, block: bytes, cipher: int) -> Found:
+        """The secrets of a finished handshake; none where what is there contradicts itself.
 
-def _own(block: bytes, offsets: Offsets, algorithm: str) -> dict[str, bytes]:
-    size = HASH_SIZES[algorithm]
-    return {label: _part(block, offsets, name, size) for label, name in _OWN.items()}
+        With master secret and transcript hash the application secrets and the exporter secret are derived, and one at
+        least must be what the block has: a KeyUpdate changes the first two, the exporter secret stays. Where they all
+        differ, the block was not read from the right place, or in the middle of another handshake.
+        """
+        known = hash_of_suite(cipher)
+        algorithms = (known,) if known else self._likely_hashes(block)
+        contradicted = False
+        for algorithm in algorithms:
+            schedule = self._by_hash[algorithm]
+            parts = schedule.parts(block)
+            client, server, exporter = schedule.application(parts)
+            if client and (client == parts[_CLIENT] or server == parts[_SERVER] or exporter == parts[_EXPORTER]):
+                return schedule.found(parts, (client, server, exporter))
+            contradicted |= client != b""
+        if contradicted:
+            return Found(wrong="the secrets of a handshake contradict each other")
+        schedule = self._by_hash[algorithms[0]]
+        parts = schedule.parts(block)
+        return schedule.found(parts, parts[_CLIENT:])
 
-
-def _likely_hashes(block: bytes, offsets: Offsets) -> list[str]:
-    """Both, the likelier first: a shorter secret leaves the rest of its place zero."""
-    start = offsets.get("client_traffic_secret", len(block))
-    short, long = HASH_SIZES.values()
-    return ["sha384", "sha256"] if any(block[start + short : start + long]) else ["sha256", "sha384"]
-
-
-def _part(block: bytes, offsets: Offsets, name: str, size: int) -> bytes:
-    """Empty where there is none, or not all of it."""
-    start = offsets.get(name)
-    if start is None:
-        return b""
-    part = block[start : start + size]
-    return part if len(part) == size and labels.NOT_SET not in part else b""
+    def _likely_hashes(self, block: bytes) -> tuple[str, ...]:
+        """Both, the likelier first: a shorter secret leaves the rest of its place zero."""
+        start = len(block) if self._client is None else self._client
+        short, long = HASH_SIZES.values()
+        return ("sha384", "sha256") if any(block[start + short : start + long]) else ("sha256", "sha384")
 
 
-def _derive(
-    block: bytes, offsets: Offsets, sources: tuple[str, str], wanted: Mapping[str, str], algorithm: str
-) -> dict[str, bytes]:
-    size = HASH_SIZES[algorithm]
-    secret, transcript_hash = _part(block, offsets, sources[0], size), _part(block, offsets, sources[1], size)
-    if not secret or not transcript_hash:
-        return {}
-    return dict(zip(wanted, expand_labels(secret, wanted.values(), transcript_hash, algorithm), strict=True))
+class _Schedule:
+    """What is where in a block, and what is derived of it, with one hash. Made once for all handshakes of a library."""
 
+    def __init__(self, algorithm: str, offsets: Offsets) -> None:
+        self._algorithm = algorithm
+        self._size = size = HASH_SIZES[algorithm]
+        starts = [offsets.get(name) for name in _NAMES]
+        self._cut = itemgetter(*(_NOTHING if start is None else slice(start, start + size) for start in starts))
+        self._from_handshake = [label_info(label, algorithm) for label in _FROM_HANDSHAKE]
+        self._from_master = [label_info(label, algorithm) for label in _FROM_MASTER]
+        self._no_psk = early_secret_without_psk(algorithm)
 
-def _found(block: bytes, offsets: Offsets, application: Mapping[str, bytes], algorithm: str) -> Found:
-    sources = ("handshake_secret", "handshake_traffic_hash")
-    found = {**_derive(block, offsets, sources, _FROM_HANDSHAKE, algorithm), **application}
-    lines = tuple([(label, secret) for label in labels.WHOLE if (secret := found.get(label))])
-    if not lines:
-        return Found(wrong="the secrets of a handshake are not whole")
-    missing = [label for label in labels.WHOLE if not found.get(label)] if len(lines) < len(labels.WHOLE) else []
-    early = _part(block, offsets, "early_secret", HASH_SIZES[algorithm])
-    if early and early != early_secret_without_psk(algorithm):
-        # A resumed one may have had early data, whose secret needs the hash of the ClientHello, which nobody keeps.
-        missing.insert(0, labels.CLIENT_EARLY)
-    return Found(lines, tuple(missing))
+    def parts(self, block: bytes) -> Sequence[bytes]:
+        """In the order of `_NAMES`, each empty where there is none, or not all of it."""
+        size = self._size
+        parts: Sequence[bytes] = self._cut(block)
+        together = b"\xff".join(parts)
+        if len(together) == len(parts) * (size + 1) - 1 and labels.NOT_SET not in together:
+            return parts  # as nearly always
+        return [part if len(part) == size and labels.NOT_SET not in part else b"" for part in parts]
+
+    def application(self, parts: Sequence[bytes]) -> Sequence[bytes]:
+        """The application secrets number 0 and the exporter secret, as derived; empty where they cannot be."""
+        secret, transcript_hash = parts[_MASTER], parts[_FINISHED_HASH]
+        if not secret or not transcript_hash:
+            return (b"",) * len(_FROM_MASTER)
+        return expand_labels(secret, self._from_master, transcript_hash, self._algorithm)
+
+    def _handshake(self, parts: Sequence[bytes]) -> Sequence[bytes]:
+        secret, transcript_hash = parts[_HANDSHAKE], parts[_HANDSHAKE_HASH]
+        if not secret or not transcript_hash:
+            return (b"",) * len(_FROM_HANDSHAKE)
+        return expand_labels(secret, self._from_handshake, transcript_hash, self._algorithm)
+
+    def found(self, parts: Sequence[bytes], application: Sequence[bytes]) -> Found:
+        secrets = (*self._handshake(parts), *application)
+        lines = tuple(zip(labels.WHOLE, secrets, strict=True))
+        missing: tuple[str, ...] = ()
+        if not all(secrets):
+            missing = tuple([label for label, secret in lines if not secret])
+            lines = tuple([line for line in lines if line[1]])
+        if not lines:
+            return Found(wrong="the secrets of a handshake are not whole")
+        early = parts[_EARLY]
+        if early and early != self._no_psk:
+            # A resumed one may have had early data, whose secret needs the hash of the ClientHello, which nobody keeps.
+            missing = (labels.CLIENT_EARLY, *missing)
+        return Found(lines, missing)

@@ -54,11 +54,16 @@ class Found(NamedTuple):
     unreadable: int
 
 
-LayoutFor = Callable[[ProbePlan, str, int], KnownLayout | None]
-"""`(plan, a path that leads to the file, its descriptor)`; both hold only during the call, which must be quick."""
+OtherHalf = Callable[[], str | None]
+"""A path that leads to the libcrypto which a process has mapped together with a library; None where none is known."""
+LayoutFor = Callable[[ProbePlan, str, int, OtherHalf], KnownLayout | None]
+"""`(plan, a path that leads to the file, its descriptor, its other half)`, which hold only during the call.
+
+It must be quick; asking for the other half reads the mappings of a process.
+"""
 
 
-def _no_layout(_plan: ProbePlan, _path: str, _fd: int) -> None:
+def _no_layout(_plan: ProbePlan, _path: str, _fd: int, _other_half: OtherHalf) -> None:
     return None
 
 
@@ -91,7 +96,7 @@ class Attacher:
         self._attached: set[Identity] = set()
         self._of_library: dict[int, tuple[ProbePlan, Identity]] = {}
         self._plans: dict[int, tuple[bytes, ProbePlan]] = {}
-        self._carriers = Carriers(module, kernel, debug=debug, pids=pids)
+        self._carriers = Carriers(module, kernel, debug=debug)
         self._lock = threading.Lock()
         self._layout_lock = threading.Lock()
 
@@ -172,7 +177,8 @@ class Attacher:
             return known[1]
         with ElfFile(fd, name=path) as elf:
             plan = self._module.plan(elf, beside)
-            other_half = _mapped_half(plan, pids) if plan and plan.version is None else None
+            is_doubtful = plan is not None and (plan.version is None or _is_link_beside(beside, plan.other_half))
+            other_half = _mapped_half(plan, pids) if plan and is_doubtful else None
             if other_half:
                 plan = self._module.plan(elf, beside, other_half=other_half)
         if plan and size <= REMEMBERED_MAX_BYTES:
@@ -191,7 +197,7 @@ class Attacher:
         if len(self.libraries) >= LIBRARIES_MAX:
             raise TargetError(f"more than {LIBRARIES_MAX} libraries at once")
         number = len(self.libraries) + 1
-        layout = self._layout_for(plan, beside, fd)
+        layout = self._layout_for(plan, beside, fd, lambda: _mapped_half(plan, pids))
         library = Library(number, plan.name, path, plan.tells_ends, layout)
         self._tell(library)
         # Before the first probe, since the programs read by it; and when there is none, since the number may have been
@@ -209,7 +215,10 @@ class Attacher:
         return library
 
     def relayout(self, number: int, layout: KnownLayout) -> Library:
-        """A better layout for an attached library, in force from its next call; safe from any thread."""
+        """A better layout for an attached library, in force from its next call; safe from any thread.
+
+        Programs that run now go on with the whole of the one before.
+        """
         with self._layout_lock:
             library = replace(self.libraries[number - 1], layout=layout)
             self._kernel.set_layout(number, layout_bytes(layout))
@@ -219,7 +228,7 @@ class Attacher:
     def attach_bios(self, number: int, pid: int) -> bool:
         """Attaches where this library hands its bytes over in this process: in its libcrypto, or in its own file.
 
-        For sessions that use no socket themselves. True when it is attached, now or since an earlier call. Safe beside
+        For sessions that use no socket themselves. True when it is attached. Safe beside
         everything else here: it waits for nobody but another call of itself.
         """
         of_library = self._of_library.get(number)
@@ -235,13 +244,21 @@ def _is_calibrated_copy(file: MappedFile, fd: int) -> bool:
 
 
 def _mapped_half(plan: ProbePlan, pids: Collection[int]) -> str | None:
-    """Of the libraries this one asks the loader for, the one that tells its version: as a process has it mapped."""
+    """A library's other half as a process has it mapped, wherever that is in its root."""
+    if not plan.other_half:
+        return None
     for pid in sorted(pids)[:_PIDS_ASKED_MAX]:
         by_name = {Path(file.display_path).name: file for file in procmaps.scan((pid,)).files.values()}
-        for name in plan.needs:
-            if name in by_name:
+        # Mappings have the names of files, the loader is asked for that of a link: libcrypto.so.3 for …so.3.0.13.
+        for name in sorted(by_name, key=len):
+            if name == plan.other_half or name.startswith(f"{plan.other_half}."):
                 return by_name[name].open_path
     return None
+
+
+def _is_link_beside(library: str, other_half: str) -> bool:
+    """An absolute one leads elsewhere when it is followed in the process's own root."""
+    return bool(other_half) and (Path(library).parent / other_half).is_symlink()
 
 
 _PATH_HINT = "give the path of a libssl or of an executable that contains OpenSSL"

@@ -47,6 +47,8 @@ class ProbePlan:
     """Where the library hands its bytes over, when that is in this file; attached on demand."""
     needs: tuple[str, ...] = ()
     """The libraries it asks the loader for, in one of which they are otherwise."""
+    other_half: str = ""
+    """The one of them that is half of this library: its libcrypto."""
 
 
 class Planner(Protocol):

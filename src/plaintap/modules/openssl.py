@@ -17,7 +17,12 @@ from plaintap.modules.points import call_points, entry_or_callers, entry_point
 from plaintap.targets.attachpoints import Form, Wrappers
 from plaintap.targets.elfsymbols import Symbol
 from plaintap.targets.references import function_called_with
-from plaintap.targets.version import AWS_LC, BORINGSSL, TELLING_FUNCTIONS, openssl_version, sibling_libcrypto
+from plaintap.targets.version import (
+    LOG_SECRET_OF_BORINGSSL,
+    TELLING_FUNCTIONS,
+    openssl_version,
+    sibling_libcrypto,
+)
 from plaintap.targets.x86 import Decoder
 
 if TYPE_CHECKING:
@@ -51,7 +56,6 @@ _LIFE: Final = {
 # has a Span for the last two, which comes in the same registers, and may be in an inline namespace.
 _LOG_SECRET: Final = "ssl_log_secret"
 _LOG_PROGRAM: Final = "pt_secret_log"
-_LOG_SECRET_MANGLED: Final = "_ZN4bssl*14ssl_log_secretE*"
 _LABELS: Final = (
     b"CLIENT_HANDSHAKE_TRAFFIC_SECRET",
     b"SERVER_HANDSHAKE_TRAFFIC_SECRET",
@@ -69,7 +73,7 @@ _BIO_READ_PROGRAMS: Final = ("pt_bio_read_enter", "pt_bio_read_return")
 
 _NAMES: Final = (
     *(*_READ, *_WRITE, *_READ_EARLY, *_WRITE_EARLY, _READ_INTERNAL, _WRITE_INTERNAL),
-    *(_HANDSHAKE, *_HANDSHAKE_FORMS, *_LIFE, _LOG_SECRET, _LOG_SECRET_MANGLED, _BIO_WRITE, *_BIO_READS),
+    *(_HANDSHAKE, *_HANDSHAKE_FORMS, *_LIFE, _LOG_SECRET, _BIO_WRITE, *_BIO_READS),
     *TELLING_FUNCTIONS,
 )
 
@@ -93,14 +97,16 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
         *life,
         *_secret_points(decoder, found),
     )
-    version = _version(elf, found, other_half or sibling_libcrypto(elf, path))
+    version = openssl_version(elf, other_half or sibling_libcrypto(elf, path), found=found)
+    needs = sorted(elf.needed(), key=lambda name: "crypto" not in name)
     return ProbePlan(
         name=_name(path, version),
         version=version,
         points=points,
         tells_ends=any(point.program == "pt_session_free" for point in life),
         carriers=_carriers(decoder, found),
-        needs=tuple(sorted(elf.needed(), key=lambda name: "crypto" not in name)),
+        needs=tuple(needs),
+        other_half=next((name for name in needs if "crypto" in name), ""),
     )
 
 
@@ -149,7 +155,7 @@ def _life_points(decoder: Decoder, found: Mapping[str, Symbol]) -> Iterator[Poin
 
 
 def _secret_points(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point, ...]:
-    named = next((found[name] for name in (_LOG_SECRET, _LOG_SECRET_MANGLED) if name in found), None)
+    named = next((found[name] for name in (_LOG_SECRET, LOG_SECRET_OF_BORINGSSL) if name in found), None)
     if named is not None:
         return entry_or_callers(decoder, _LOG_PROGRAM, named._replace(name=_LOG_SECRET), arguments=4)
     vaddr = function_called_with(decoder, _LABELS)
@@ -178,13 +184,6 @@ def _taking_points(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point
     function = Symbol("bio_read_intern", vaddr, decoder.elf.file_offset(vaddr), 0)
     reason = f"called by {' and '.join(names)}"
     return call_points(decoder, _BIO_READ_PROGRAMS, function, arguments=done, done_argument=done, reason=reason)
-
-
-def _version(elf: ElfFile, found: Mapping[str, Symbol], libcrypto: str | None) -> str | None:
-    """The linker may have left nothing of BoringSSL that tells it but this; the strings may be of something else."""
-    version = openssl_version(elf, libcrypto, found=found)
-    is_known = _LOG_SECRET_MANGLED not in found or (version or "").startswith(AWS_LC)
-    return version if is_known else BORINGSSL
 
 
 def _name(path: str, version: str | None) -> str:

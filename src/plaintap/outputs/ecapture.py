@@ -1,17 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """The form users of eCapture know: `PID:…, Comm:…, Src:…, Dest:…,` and the message as text below it.
 
-One block per message, so an exchange makes two; Src is whoever sent it.
+One block per message, so an exchange makes two; Src is whoever sent it. What that tool does not know is a block too:
+WebSockets, event streams and gRPC have a first line that says what it is.
 """
 
 from __future__ import annotations
 
 from plaintap.events import WRITE, Socket
-from plaintap.messages import Connection, Exchange, HttpHead, Lost, Message, Raw, Request, Response
+from plaintap.messages import (
+    Connection,
+    Exchange,
+    GrpcMessage,
+    HttpHead,
+    Lost,
+    Message,
+    Raw,
+    Request,
+    Response,
+    ServerSentEvent,
+    WebSocketMessage,
+)
 from plaintap.outputs.base import DecodeBody, FormatOptions
 from plaintap.outputs.escape import escape, escape_bytes, escape_lines
 from plaintap.outputs.hexdump import hexdump
 from plaintap.outputs.sizes import exact_bytes
+from plaintap.outputs.wiretext import clean
+
+_UNKNOWN = "(unknown)"
 
 
 class EcaptureFormatter:
@@ -38,21 +54,59 @@ class EcaptureFormatter:
             sent = message.direction == WRITE
             what = f"lost {exact_bytes(message.missing_bytes)} at offset {message.offset:,}"
             return f"{_title(message.connection, sent=sent)}{what}\n\n"
-        return ""
+        if isinstance(message, WebSocketMessage):
+            return self._websocket(message)
+        if isinstance(message, ServerSentEvent):
+            return self._event(message)
+        return self._grpc(message) if isinstance(message, GrpcMessage) else ""
+
+    def _websocket(self, message: WebSocketMessage) -> str:
+        code = f" {message.close_code}" if message.close_code is not None else ""
+        line = f"WebSocket {escape(message.kind)}{code}, {exact_bytes(message.size_bytes)}"
+        more = 0 if message.compressed else message.size_bytes - len(message.data) - message.missing_bytes
+        return self._block(message, line, message.data, message.note, sent=message.outgoing, more_bytes=more)
+
+    def _event(self, message: ServerSentEvent) -> str:
+        data = clean(message.data).encode()
+        name = f" {escape(message.id)}" if message.id else ""
+        line = f"event {escape(message.event)}{name}"
+        return self._block(message, line, data, message.note, sent=not message.outgoing, more_bytes=0)
+
+    def _grpc(self, message: GrpcMessage) -> str:
+        size = exact_bytes(message.size_bytes)
+        line = f"gRPC {escape(message.service)}/{escape(message.method)}, message {message.number}, {size}"
+        more = 0 if message.compressed else message.size_bytes - len(message.data) - message.missing_bytes
+        return self._block(message, line, message.data, message.note, sent=message.outgoing, more_bytes=more)
+
+    def _block(
+        self,
+        message: WebSocketMessage | ServerSentEvent | GrpcMessage,
+        line: str,
+        data: bytes,
+        note: str,
+        *,
+        sent: bool,
+        more_bytes: int,
+    ) -> str:
+        text = f"{_title(message.connection, sent=sent)}{line}\n{self._content(data, 0, more_bytes=max(0, more_bytes))}"
+        return f"{text}({escape(note)})\n\n" if note else f"{text}\n"
 
     def _exchange(self, exchange: Exchange) -> str:
         out = ""
         if request := exchange.request:
-            line = f"{escape(request.method)} {escape(request.target)} HTTP/{escape(request.version)}"
+            method, target = escape(request.method) or _UNKNOWN, escape(request.target) or _UNKNOWN
+            line = f"{method} {target} HTTP/{escape(request.version)}"
             out += _title(exchange.connection, sent=exchange.outgoing) + self._http(line, request)
         if response := exchange.response:
-            line = f"HTTP/{escape(response.version)} {response.status} {escape(response.reason)}".rstrip()
+            status = response.status or _UNKNOWN
+            line = f"HTTP/{escape(response.version)} {status} {escape(response.reason)}".rstrip()
             out += _title(exchange.connection, sent=not exchange.outgoing) + self._http(line, response)
         return out
 
     def _http(self, first_line: str, head: Request | Response) -> str:
-        lines = [first_line, *(f"{escape_bytes(name)}: {escape_bytes(value)}" for name, value in head.headers)]
-        return "\n".join(lines) + f"\n\n{self._body(head)}\n"
+        lines = [first_line, *map(_field, head.headers)]
+        trailers = "".join([f"{_field(field)}\n" for field in head.trailers])
+        return "\n".join(lines) + f"\n\n{self._body(head)}{trailers}\n"
 
     def _body(self, head: HttpHead) -> str:
         if not head.body_bytes:
@@ -74,6 +128,11 @@ class EcaptureFormatter:
             text = escape_lines(shown.decode("utf-8", "surrogateescape"))
             text += "" if not text or text.endswith("\n") else "\n"
         return f"{text}… {exact_bytes(more_bytes)} more\n" if more_bytes else text
+
+
+def _field(field: tuple[bytes, bytes]) -> str:
+    name, value = field
+    return f"{escape_bytes(name)}: {escape_bytes(value)}" if name else f"{_UNKNOWN}: {escape_bytes(value) or _UNKNOWN}"
 
 
 def _title(connection: Connection, *, sent: bool) -> str:

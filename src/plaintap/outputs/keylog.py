@@ -18,8 +18,8 @@ _LINE = re.compile(rb"^([A-Z][A-Z0-9_]*) ([0-9a-fA-F]{64}) (?:[0-9a-fA-F]{2})+\r
 
 def keylog_lines(secrets: Secrets) -> bytes:
     """All lines of a message, each with its newline."""
-    client_random = secrets.owner.client_random.hex()
-    return "".join([f"{label} {client_random} {secret.hex()}\n" for label, secret in secrets.lines]).encode()
+    client_random = f" {secrets.owner.client_random.hex()} "
+    return "".join([f"{label}{client_random}{secret.hex()}\n" for label, secret in secrets.lines]).encode()
 
 
 def read_lines(text: bytes) -> Iterator[tuple[str, bytes]]:

@@ -20,11 +20,16 @@ _NAMES = {
     "application/x-www-form-urlencoded": "form",
     "application/x-ndjson": "json",
     "application/jsonlines": "json",
+    "application/jsonl": "json",
+    "application/json-seq": "json",
     "application/grpc": "grpc",
     "application/x-protobuf": "proto",
     "application/protobuf": "proto",
+    "application/vnd.google.protobuf": "proto",
+    "application/x-google-protobuf": "proto",
     "application/msgpack": "msgpk",
     "application/x-msgpack": "msgpk",
+    "application/vnd.msgpack": "msgpk",
     "application/dns-message": "dns",
     "application/ocsp-request": "ocsp",
     "application/ocsp-response": "ocsp",
@@ -48,5 +53,7 @@ def kind_name(content_type: bytes) -> str:
     group, _, subtype = kind.partition("/")
     if group == "multipart":
         return "multi"
+    if subtype.startswith("grpc") and group == "application":
+        return "grpc"
     name = subtype.rpartition("+")[2] if "+" in subtype else subtype.rpartition(".")[2].removeprefix("x-")
     return name[:LONGEST] or NONE

@@ -8,7 +8,7 @@ value, size and second. Widths and cutting are columns.py's, colours palette.py'
 from __future__ import annotations
 
 from plaintap.events import Socket
-from plaintap.messages import Connection, Exchange, Request, Response
+from plaintap.messages import Connection, Exchange, GrpcCall, Request, Response
 from plaintap.outputs import who
 from plaintap.outputs.columns import (
     DURATION_COLUMNS,
@@ -27,6 +27,7 @@ from plaintap.outputs.columns import (
 from plaintap.outputs.escape import cells, escape, escape_bytes
 from plaintap.outputs.kinds import NONE, kind_name
 from plaintap.outputs.palette import Palette
+from plaintap.outputs.pieces import Piece
 from plaintap.outputs.remarks import extras, header, losses
 from plaintap.outputs.sizes import duration as duration_text
 from plaintap.outputs.sizes import size
@@ -44,6 +45,7 @@ _FIRST_ERROR = 400
 _REDIRECTS = frozenset(range(300, 400))
 _SWITCHED = 101
 _SCHEME = "https://"
+_HTTP2 = "h2"
 _CONNECTIONS = 8192
 _LEAST_EXTRA_COLUMNS = 12
 
@@ -53,14 +55,16 @@ _Seen = tuple[Socket | None, str, str, int, str]
 class Lines:
     """Makes whole lines; one per formatter, since it remembers what it has shown."""
 
-    def __init__(self, *, layout: Layout, palette: Palette, clock: WallClock) -> None:
+    def __init__(self, *, layout: Layout, palette: Palette, clock: WallClock, name_peers: bool = False) -> None:
         self._layout = layout
+        self._name_peers = name_peers
         self._palette = palette
         self._clock = clock.text
         self._process_columns = layout.process
         # By session: socket and comm this was made for, process column, columns for method and URL, peer column.
         self._connections: dict[int, _Seen] = {}
         self._methods: Memo[str, tuple[str, int]] = Memo(self._method_cell, limit=64)
+        self._authorities: Memo[str, str] = Memo(lambda host: _SCHEME + escape(host))
         self._hosts: Memo[bytes, str] = Memo(lambda host: _SCHEME + escape_bytes(host))
         self._kinds: Memo[bytes, str] = Memo(self._kind_cell, limit=512)
         self._statuses: Memo[int, str] = Memo(self._status_cell, limit=1024)
@@ -73,7 +77,7 @@ class Lines:
         """Time, process, method, URL, status, type, size, duration, peer, remarks."""
         request = exchange.request
         response = exchange.response
-        if request is None or response is None or response.status == _SWITCHED:
+        if request is None or response is None or response.status == _SWITCHED or exchange.grpc:
             return self._uncommon(exchange)
         connection = exchange.connection
         seen = self._connections.get(connection.session)
@@ -83,12 +87,15 @@ class Lines:
         method, columns = self._methods[request.method]
         room -= columns
         target = request.target
-        for name, value in request.headers:
-            if len(name) == 4 and name.lower() == b"host" and value and target[:1] == "/":
-                url = self._hosts[value] + target
-                break
+        if request.authority and target[:1] == "/":
+            url = self._authorities[request.authority] + target
         else:
-            url = self._odd_url(request, exchange)
+            for name, value in request.headers:
+                if len(name) == 4 and name.lower() == b"host" and value and target[:1] == "/":
+                    url = self._hosts[value] + target
+                    break
+            else:
+                url = self._odd_url(request, exchange)
         # Printable is safe (no controls, no bidi), ASCII is one column each.
         url = url.ljust(room) if len(url) <= room and url.isascii() and url.isprintable() else self._fit(url, room)
         for name, value in response.headers:
@@ -104,6 +111,8 @@ class Lines:
             or request.missing_bytes
             or response.missing_bytes
             or not (request.complete and response.complete)
+            or exchange.notes
+            or exchange.pushed
         ):
             url, peer = self._remark(url, peer, exchange)
         start_ns = request.first_ns
@@ -121,16 +130,18 @@ class Lines:
         """Time, process and arrow as on every line."""
         return f"{self._clock(ts_ns)}{self._of(connection)[2]}{arrow}  "
 
-    def bytes_line(self, connection: Connection, ts_ns: int, arrow: str, word: str, data: bytes) -> str:
-        """A line about bytes no protocol claimed: their beginning, escaped, and their number."""
+    def piece(self, connection: Connection, piece: Piece) -> str:
+        """A line about bytes that are no exchange: what they are, their beginning, escaped, and their number."""
         _, _, process, room, peer = self._of(connection)
-        room -= METHOD_COLUMNS
-        preview = _preview(data, max(0, room))
-        kind = f"{word:<{KIND_COLUMNS}}" if self._layout.kind else ""
+        name, columns = self._methods[piece.name]
+        preview = _preview(piece.data, max(0, room - columns))
+        kind = f"{cut_end(piece.word, KIND_COLUMNS - 1):<{KIND_COLUMNS}}" if self._layout.kind else ""
         blank = " " * (DURATION_COLUMNS + MARK_COLUMNS)
+        note = f"  {self._palette.paint(self._palette.bad, '; '.join(piece.notes))}" if piece.notes else ""
+        arrow = ASKED if piece.sent else WAS_ASKED
         return (
-            f"{self._clock(ts_ns)}{process}{arrow}  {self._methods['raw'][0]}{preview}"
-            f"{'':{STATUS_COLUMNS}}{kind}{self._sizes[len(data)]}{blank}{peer}"
+            f"{self._clock(piece.ts_ns)}{process}{arrow}  {name}{preview}"
+            f"{'':{STATUS_COLUMNS}}{kind}{self._sizes[piece.size_bytes]}{blank}{peer}{note}"
         ).rstrip() + "\n"
 
     def forget(self, connection: Connection) -> None:
@@ -155,7 +166,8 @@ class Lines:
         room = self._layout.url_end - self._layout.time - cells(process) - _ARROW_COLUMNS
         peer = ""
         if self._layout.peer:
-            address = who.peer(connection.socket) or who.UNKNOWN
+            named = self._name_peers and connection.peer
+            address = (who.process(named) if named else who.peer(connection.socket)) or who.UNKNOWN
             peer = f"  {address if self._layout.tail is None else cut_middle(address, PEER_COLUMNS - 2)}"
         seen = (connection.socket, connection.comm, f"  {process} ", room, peer)
         self._connections[connection.session] = seen
@@ -167,7 +179,9 @@ class Lines:
         if target[:1] != "/":
             if target != "*" and target:
                 return target  # absolute form, or CONNECT's host:port
-            target = f" {target}"
+            target = f" {target or (who.UNKNOWN if exchange.protocol == _HTTP2 else '')}"
+        if request.authority:
+            return self._authorities[request.authority] + target
         host = header(request, b"host")
         if host:
             return self._hosts[host] + target
@@ -210,17 +224,22 @@ class Lines:
         return url, f"{peer if cells(peer) + lost_columns <= free else ''}{lost}"
 
     def _uncommon(self, exchange: Exchange) -> str:
-        """One side missing, or a switch to another protocol."""
+        """One side missing, a switch to another protocol, or a call."""
         request, response = exchange.request, exchange.response
         _, _, process, room, peer = self._of(exchange.connection)
-        method, columns = self._methods[request.method if request else who.UNKNOWN]
+        method, columns = self._methods["grpc" if exchange.grpc else request.method if request else who.UNKNOWN]
         url = self._odd_url(request, exchange) if request else "request not seen"
-        if response is None:
+        if exchange.grpc:
+            url = f"{exchange.grpc.service}/{exchange.grpc.method}"
+            status, rest = self._call(exchange, exchange.grpc)
+        elif response is None:
             status, rest = "---", pad("no response", self._numbers_columns)
         else:
-            status = str(response.status)
+            status = str(response.status or who.UNKNOWN)
             rest, url = self._numbers(request, response, url)
         color = self._palette.status(response.status) if response else ""
+        if exchange.grpc and exchange.grpc.status:
+            color = self._palette.bad
         first = request or response
         time = self._clock(first.first_ns if first else 0)
         arrow = ASKED if exchange.outgoing else WAS_ASKED
@@ -228,6 +247,17 @@ class Lines:
         url, peer = self._remark(self._fit(url, room - columns), peer, exchange)
         line = f"{time}{process}{arrow}  {method}{url}{status}{rest}{peer}"
         return f"{line.rstrip()}\n"
+
+    def _call(self, exchange: Exchange, call: GrpcCall) -> tuple[str, str]:
+        """Status of a call; what it sent and received, and how long it took."""
+        status = "---" if call.status is None else "OK" if not call.status else str(call.status)
+        columns = self._layout.kind * KIND_COLUMNS + SIZE_COLUMNS
+        counts = pad(cut_end(f"{call.sent} ↑ {call.received} ↓", columns), columns)
+        request, response = exchange.request, exchange.response
+        if request is None or response is None:
+            return status, pad(counts, self._numbers_columns)
+        us = (response.last_ns - request.first_ns) // 1000
+        return status, counts + (self._durations_of_errors if call.status else self._durations)[us]
 
     @property
     def _numbers_columns(self) -> int:
@@ -244,7 +274,7 @@ class Lines:
         return f"{kind}{self._sizes[response.body_bytes]}{elapsed}", url
 
     def _method_cell(self, method: str) -> tuple[str, int]:
-        text = cut_middle(escape(method), 2 * METHOD_COLUMNS)
+        text = cut_middle(escape(method), 2 * METHOD_COLUMNS) or who.UNKNOWN
         columns = max(METHOD_COLUMNS, cells(text) + 1)
         return self._palette.paint(self._palette.dim, text) + " " * (columns - cells(text)), columns
 
@@ -252,7 +282,7 @@ class Lines:
         return pad(kind_name(content_type), KIND_COLUMNS) if self._layout.kind else ""
 
     def _status_cell(self, status: int) -> str:
-        return f"  {self._palette.paint(self._palette.status(status), f'{status:>3}')}  "
+        return f"  {self._palette.paint(self._palette.status(status), f'{status or who.UNKNOWN:>3}')}  "
 
     def _duration_cell(self, us: int, *, bad: bool) -> str:
         text = duration_text(max(0, us) * 1000)

@@ -45,6 +45,11 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x1a\x45\xdf\xa3", "Matroska or WebM video"),
     (0, b"SQLite format 3\x00", "SQLite database"),
     (0, b"PAR1", "Parquet file"),
+    (0, b"ARROW1\x00\x00", "Arrow file"),
+    (0, b"Obj\x01", "Avro file"),
+    (0, b"\x04\x22\x4d\x18", "LZ4 data"),
+    (0, b"\xac\xed\x00\x05", "Java objects"),
+    (0, b"bplist0", "property list"),
     (0, b"PACK\x00\x00\x00", "Git pack"),
 )
 

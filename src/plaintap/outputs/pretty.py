@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bodies for reading: JSON indented, forms by field, text as text, binary by name and size.
+"""Bodies for reading: JSON and MessagePack indented, forms by field, multipart by part, binary by name and size.
 
 Takes decoded bytes; content-encodings are undone before, hex dumps are hexdump.py's.
 """
@@ -11,8 +11,10 @@ import json
 import re
 from urllib.parse import parse_qsl
 
+from plaintap.outputs import multipart
 from plaintap.outputs.escape import escape, escape_bytes, escape_lines
 from plaintap.outputs.magic import binary_name
+from plaintap.outputs.packed import msgpack_as_json, protobuf_fields
 from plaintap.outputs.sizes import size
 
 _SAMPLE_BYTES = 4096
@@ -30,6 +32,13 @@ _WEB_CHARSET = re.compile(
     r"|gb2312|gbk|gb18030|big5",
     re.IGNORECASE,
 )
+JSON_LIMIT_BYTES = 16 << 20
+"""A longer text is not broken into lines."""
+PARTS_DEPTH_LIMIT = 4
+"""A multipart body within more of them is text."""
+_JSON_SEQUENCE = ("/json-seq", "+json-seq")  # RFC 7464
+_MSGPACK = ("/msgpack", "/x-msgpack", "/vnd.msgpack", "+msgpack")
+_PROTOBUF = ("/protobuf", "/x-protobuf", "/vnd.google.protobuf", "/x-google-protobuf", "+protobuf", "+proto")
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
@@ -48,11 +57,46 @@ def show_body(data: bytes, *, content_type: bytes, limit: int = 0, more_bytes: i
     more_bytes += len(data) - len(shown)
     if not shown:
         return _more(more_bytes)
-    text = _decode(shown, content_type, final=not more_bytes)
+    return _show(shown, content_type, more_bytes=more_bytes, depth=0)
+
+
+def _show(shown: bytes, content_type: bytes, *, more_bytes: int, depth: int) -> str:
+    kind = media_type(content_type)
+    if kind.startswith("multipart/") and depth < PARTS_DEPTH_LIMIT:
+        parts = multipart.split(shown, content_type)
+        if parts is not None:
+            return _show_parts(parts, more_bytes=more_bytes, depth=depth)
+    text = None
+    if kind.endswith(_MSGPACK) and not more_bytes:
+        text = msgpack_as_json(shown)
+        kind = "application/json"
     if text is None:
-        return f"{_binary_summary(shown, content_type)}, {size(len(shown) + more_bytes)}\n"
-    text = _by_type(text, media_type(content_type), whole=not more_bytes)
+        text = None if kind.endswith(_PROTOBUF) else _decode(shown, content_type, final=not more_bytes)
+    if text is None:
+        return f"{_binary_summary(shown, content_type, whole=not more_bytes)}, {size(len(shown) + more_bytes)}\n"
+    text = _by_type(text, kind, whole=not more_bytes)
     return f"{text}\n{_more(more_bytes)}" if not text.endswith("\n") else f"{text}{_more(more_bytes)}"
+
+
+def _show_parts(parts: multipart.Parts, *, more_bytes: int, depth: int) -> str:
+    """Each part's head and its body by its own type, behind a line with its number."""
+    out = []
+    for number, part in enumerate(parts.shown, start=1):
+        out.append(f"── part {number}\n")
+        if part.head:
+            out.append(f"{escape_lines(part.head.decode('utf-8', 'surrogateescape'))}\n")
+        # Of the last part of a cut body some is missing: what looks at whole bodies must know.
+        cut = number == len(parts.shown) and not parts.complete and not parts.more
+        if part.body:
+            body = _show(part.body, part.content_type, more_bytes=more_bytes if cut else 0, depth=depth + 1)
+            out.append(f"\n{body}" if part.head else body)
+        elif cut:
+            out.append(_more(more_bytes))
+    if parts.more:
+        out.append(f"… {parts.more} more part{'s' if parts.more > 1 else ''}\n")
+    if parts.complete or parts.more or not parts.shown:
+        out.append(_more(more_bytes))
+    return "".join(out) or "no parts\n"
 
 
 def _more(more_bytes: int) -> str:
@@ -80,16 +124,23 @@ def _decode(data: bytes, content_type: bytes, *, final: bool) -> str | None:
     return text if odd <= len(text[:_SAMPLE_BYTES]) * _ODD_SHARE else None
 
 
-def _binary_summary(data: bytes, content_type: bytes) -> str:
+def _binary_summary(data: bytes, content_type: bytes, *, whole: bool) -> str:
+    kind = media_type(content_type)
+    if kind.endswith(_PROTOBUF):
+        fields = protobuf_fields(data) if whole else None
+        return f"protobuf, {fields}" if fields else f"protobuf ({kind})"
     name = binary_name(data)
     if name:
         return name
-    kind = media_type(content_type)
     return f"binary data ({kind})" if kind else "binary data"
 
 
 def _by_type(text: str, kind: str, *, whole: bool) -> str:
-    if kind.endswith(("/json", "+json")) or (not kind and text.lstrip()[:1] in {"{", "["}):
+    if len(text) > JSON_LIMIT_BYTES:
+        return escape_lines(text)
+    if kind.endswith(_JSON_SEQUENCE):
+        return escape_lines(text.replace("\x1e", ""))
+    if kind.endswith(("/json", "+json", "/x-json")) or (not kind and text.lstrip()[:1] in {"{", "["}):
         if _is_json(text, whole=whole):
             text = indent_json(text)
     elif kind == "application/x-www-form-urlencoded" and "=" in text:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from plaintap.messages import Exchange, HttpHead
-from plaintap.outputs.escape import escape_bytes
+from plaintap.messages import GRPC_STATUS_NAMES, Exchange, HttpHead
+from plaintap.outputs.escape import escape, escape_bytes
 from plaintap.outputs.sizes import exact_bytes, size
 
 _FIRST_REDIRECT = 300
@@ -19,8 +19,15 @@ def header(head: HttpHead, lower_name: bytes) -> bytes:
     return b""
 
 
+def grpc_status_name(status: int | None) -> str:
+    """`UNAVAILABLE` of 14; "" of OK and of none."""
+    if not status:
+        return ""
+    return GRPC_STATUS_NAMES[status] if 0 < status < len(GRPC_STATUS_NAMES) else f"status {status}"
+
+
 def losses(exchange: Exchange) -> list[str]:
-    """What is missing of either message, exactly."""
+    """What is missing of either message, exactly, and what is odd about them."""
     found = []
     for name, head in (("request", exchange.request), ("response", exchange.response)):
         if head is None:
@@ -29,6 +36,7 @@ def losses(exchange: Exchange) -> list[str]:
             found.append(f"lost {exact_bytes(head.missing_bytes)} of the {name}")
         elif not head.complete:
             found.append(f"{name} incomplete")
+    found += map(escape, exchange.notes)
     return found
 
 
@@ -36,10 +44,14 @@ def extras(exchange: Exchange) -> list[str]:
     """`→ /login`, `↑ 1.1 MB`, the more telling first; nothing for most exchanges."""
     found = []
     response = exchange.response
+    if (call := exchange.grpc) and (call.status or call.message):
+        found.append(": ".join(filter(None, (grpc_status_name(call.status), escape(call.message)))))
+    if exchange.pushed:
+        found.append("pushed")
     if response and _FIRST_REDIRECT <= response.status < _FIRST_ERROR:
         location = header(response, b"location")
         if location:
             found.append(f"→ {escape_bytes(location)}")
-    if exchange.request and exchange.request.body_bytes:
+    if exchange.request and exchange.request.body_bytes and not call:
         found.append(f"↑ {size(exchange.request.body_bytes)}")
     return found

@@ -18,6 +18,7 @@ _COUNTED: dict[str, tuple[str, str, str]] = {
     "unmatched_returns": ("call", "", "only the return was seen"),
     "too_deep": ("call", "", "nested too deep"),
     "missed_runs": ("probe run", "", "skipped by the kernel"),
+    "sessions_evicted": ("session", "", "the kernel's table was full, their streams began anew"),
     "evicted_connections": ("connection", "", "evicted, too many at once"),
     "undecodable_records": ("record", "", "not understood"),
     "parser_failures": ("stream", "", "the parser failed"),

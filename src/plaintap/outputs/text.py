@@ -6,18 +6,35 @@ Owns what is shown of which message. Lines are lines.py's, blocks verbose.py's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from plaintap.events import WRITE
-from plaintap.messages import ConnectionEnded, Exchange, Lost, Message, Raw, RecordSeen, Secrets
+from plaintap.messages import (
+    ConnectionEnded,
+    Exchange,
+    GrpcMessage,
+    Lost,
+    Message,
+    Raw,
+    RecordSeen,
+    Secrets,
+    ServerSentEvent,
+    WebSocketMessage,
+)
 from plaintap.outputs import who
 from plaintap.outputs.base import DecodeBody, FormatOptions, undecoded
 from plaintap.outputs.columns import WallClock, layout
 from plaintap.outputs.handshakes import connection_of, handshake_words
 from plaintap.outputs.lines import ABOUT, ASKED, WAS_ASKED, Lines
 from plaintap.outputs.palette import palette
+from plaintap.outputs.pieces import StreamMessage, piece_of
 from plaintap.outputs.sizes import exact_bytes
 from plaintap.outputs.verbose import Blocks
 
 _RECORDS = 2  # -vv
+_CALLS = 4096
+"""Open calls whose first message is kept."""
 
 
 class TextFormatter:
@@ -33,6 +50,7 @@ class TextFormatter:
         hex_dump: bool,
         body_limit: int,
         decode_body: DecodeBody = undecoded,
+        name_peers: bool = False,
     ) -> None:
         columns = layout(width)
         self._palette = palette(color=color)
@@ -43,7 +61,7 @@ class TextFormatter:
         # Behind a line among blocks.
         self._gap = "\n" if verbose else ""
         clock = WallClock(clock_offset_ns, milliseconds=columns.milliseconds)
-        self._lines = Lines(layout=columns, palette=self._palette, clock=clock)
+        self._lines = Lines(layout=columns, palette=self._palette, clock=clock, name_peers=name_peers)
         self._blocks = Blocks(
             clock=WallClock(clock_offset_ns),
             palette=self._palette,
@@ -53,6 +71,18 @@ class TextFormatter:
         )
         # Sessions that showed something; only needed, and only kept, with -v.
         self._shown: set[int] = set()
+        # The first messages of calls, shown once there is a second.
+        self._first: dict[tuple[int, int, bool], GrpcMessage] = {}
+        self._shows: dict[type, Callable[[Any], str]] = {
+            WebSocketMessage: self._piece,
+            ServerSentEvent: self._piece,
+            GrpcMessage: self._grpc,
+            Raw: self._piece,
+            Lost: self._lost,
+            ConnectionEnded: self._ended,
+            Secrets: self._secrets,
+            RecordSeen: self._record,
+        }
 
     @classmethod
     def of(cls, options: FormatOptions) -> TextFormatter:
@@ -65,21 +95,15 @@ class TextFormatter:
             hex_dump=options.hex_dump,
             body_limit=options.body_limit,
             decode_body=options.decode_body,
+            name_peers=options.name_peers,
         )
 
     def format(self, message: Message) -> str:
         """See `outputs.base.Formatter`."""
         if isinstance(message, Exchange):
             return self._exchange(message) if self._rich else self._lines.exchange(message)
-        if isinstance(message, Raw):
-            return self._raw(message)
-        if isinstance(message, Lost):
-            return self._lost(message)
-        if isinstance(message, ConnectionEnded):
-            return self._ended(message)
-        if isinstance(message, Secrets):
-            return self._secrets(message)
-        return self._record(message) if isinstance(message, RecordSeen) else ""
+        show = self._shows.get(type(message))
+        return show(message) if show else ""
 
     def _exchange(self, exchange: Exchange) -> str:
         if not self._verbose:
@@ -100,14 +124,27 @@ class TextFormatter:
         self._shown.add(record.connection.session)
         return self._blocks.record(record)
 
-    def _raw(self, raw: Raw) -> str:
+    def _piece(self, message: StreamMessage | Raw) -> str:
+        """A message of a stream as it happens, or bytes nobody parses."""
+        piece = piece_of(message)
         if self._verbose:
-            self._shown.add(raw.connection.session)
-            return self._blocks.raw(raw)
-        sent = raw.direction == WRITE
-        arrow, word = (ASKED, "sent") if sent else (WAS_ASKED, "got")
-        line = self._lines.bytes_line(raw.connection, raw.ts_ns, arrow, word, raw.data)
-        return line + self._blocks.raw_bytes(raw) if self._hex_dump else line
+            self._shown.add(message.connection.session)
+            return self._blocks.piece(message.connection, piece, offset=_offset(message))
+        line = self._lines.piece(message.connection, piece)
+        return line + self._blocks.piece_bytes(piece, offset=_offset(message)) if self._hex_dump else line
+
+    def _grpc(self, message: GrpcMessage) -> str:
+        """A call of one message each way is a line of its own; of a stream each message is one, from its second on."""
+        if self._verbose:
+            return self._piece(message)
+        key = (message.connection.session, message.stream, message.outgoing)
+        if message.number == 1:
+            if len(self._first) >= _CALLS:
+                del self._first[next(iter(self._first))]
+            self._first[key] = message
+            return ""
+        first = self._first.pop(key, None)
+        return (self._piece(first) if first else "") + self._piece(message)
 
     def _lost(self, lost: Lost) -> str:
         sent = lost.direction == WRITE
@@ -132,3 +169,8 @@ class TextFormatter:
         self._shown.discard(connection.session)
         self._lines.forget(connection)
         return text
+
+
+def _offset(message: StreamMessage | Raw) -> int:
+    """Where in its direction it begins; what has a protocol begins by itself."""
+    return message.offset if isinstance(message, Raw) else 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Content codings of HTTP bodies: gzip, deflate, br, zstd, also several in a row; bounded, half a body will do.
+"""Codings of HTTP bodies: gzip, deflate, br, zstd, also several in a row; bounded, half a body will do.
 
-Transfer codings are the parser's.
+Content codings, and outside of them HTTP/1's transfer codings but for `chunked`, which is the parser's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ DECODED_LIMIT_BYTES = 64 << 20
 CODINGS_LIMIT = 8
 """Each coding may unfold as much again."""
 
+_NO_CODINGS = ("", "identity", "chunked")
+_CODING_NAME_LIMIT = 64
 _ZEROS = re.compile(rb"\0*")
 _DAMAGED = "damaged, decoded up to there"
 _STEP_BYTES = 65536
@@ -37,8 +39,9 @@ def decode_body(
     """
     body = b"".join(pieces)
     notes = []
-    # RFC 9110, 8.4: codings are listed in the order they were applied.
-    for number, coding in enumerate(reversed(content_codings(headers))):
+    content, transfer = _codings(headers, b"content-encoding"), _codings(headers, b"transfer-encoding")
+    # RFC 9110, 8.4 and RFC 9112, 7: codings are listed in the order they were applied, transfer codings last.
+    for number, coding in enumerate(reversed(content + transfer)):
         if number == CODINGS_LIMIT:
             notes.append(f"more than {CODINGS_LIMIT} content-encodings")
             break
@@ -46,11 +49,13 @@ def decode_body(
             break
         decoder = DECODERS.get(coding)
         if decoder is None:
-            notes.append(f"unknown content-encoding {coding}")
+            notes.append(f"unknown {'transfer' if number < len(transfer) else 'content'}-encoding {coding}")
             break
         decoded, note = decoder(body, limit_bytes)
         if note:
-            notes.append(f"{coding}: {note}")
+            # How much a few bytes became tells a bomb from a large file.
+            ratio = f", {len(decoded) // len(body):,} times its size" if len(decoded) > 9 * len(body) else ""
+            notes.append(f"{coding}: {note}{ratio}")
         if not decoded and note == _DAMAGED:
             break  # it is probably not encoded at all
         body = decoded
@@ -58,10 +63,14 @@ def decode_body(
 
 
 def content_codings(headers: list[tuple[bytes, bytes]]) -> list[str]:
-    """As listed, without `identity`."""
-    values = b",".join(value for name, value in headers if name.lower() == b"content-encoding")
-    codings = [coding.strip().lower().decode("latin-1") for coding in values.split(b",")]
-    return [coding for coding in codings if coding not in ("", "identity")]
+    """All codings of a body in the order they were applied, transfer codings too, without `identity` and `chunked`."""
+    return _codings(headers, b"content-encoding") + _codings(headers, b"transfer-encoding")
+
+
+def _codings(headers: list[tuple[bytes, bytes]], lower_name: bytes) -> list[str]:
+    values = b",".join(value for name, value in headers if name.lower() == lower_name)
+    codings = [coding.strip().lower().decode("latin-1")[:_CODING_NAME_LIMIT] for coding in values.split(b",")]
+    return [coding for coding in codings if coding not in _NO_CODINGS]
 
 
 def _steps(body: bytes, step_bytes: int) -> Iterator[bytes]:

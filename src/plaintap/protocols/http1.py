@@ -14,7 +14,10 @@ import httptools
 from plaintap.events import READ, WRITE
 from plaintap.messages import Request, Response
 from plaintap.parsing import Outlet
+from plaintap.protocols import upgrades
 from plaintap.protocols.base import Fit, ProtocolEntry
+from plaintap.protocols.http1_careful import Careful
+from plaintap.protocols.http1_framing import transfer_notes
 from plaintap.protocols.http1_pairing import Pairing
 from plaintap.protocols.http1_reader import NEVER_NS, HttpError
 from plaintap.protocols.http1_replay import end_of_messages
@@ -26,7 +29,6 @@ from plaintap.protocols.http1_start import (
     content_length,
     fit,
     is_chunked,
-    lasts_until_close,
 )
 from plaintap.protocols.options import ParserOptions
 
@@ -41,6 +43,7 @@ class Http1:
         "_held",
         "_held_bytes",
         "_holding",
+        "_options",
         "_outlet",
         "_pairing",
         "_readers",
@@ -51,8 +54,13 @@ class Http1:
     def __init__(self, direction: int, head: bytes, outlet: Outlet, options: ParserOptions) -> None:
         asking = 1 - direction if RESPONSE_START.match(head) else direction
         self._outlet = outlet
+        self._options = options
         self._pairing = Pairing(
-            outlet.connection, outlet.emit, outgoing=asking == WRITE, on_special=self._step_through_responses
+            outlet.connection,
+            outlet.emit,
+            outgoing=asking == WRITE,
+            on_special=self._step_through_responses,
+            options=options,
         )
         self._requests = RequestReader(self._pairing, body_limit=options.body_limit)
         self._responses = ResponseReader(self._pairing, body_limit=options.body_limit)
@@ -90,9 +98,9 @@ class Http1:
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, HttpError):
                 raise error.__context__ or error from None
-            self._malformed(direction, ts_ns, data, between=between)
-        except HttpError:
-            self._malformed(direction, ts_ns, data, between=between)
+            self._refused(direction, data, between=between, why=str(error.__context__))
+        except HttpError as error:
+            self._refused(direction, data, between=between, why=str(error))
 
     def gap(self, direction: int, ts_ns: int, missing_bytes: int, /) -> None:
         reader = self._readers[direction]
@@ -112,9 +120,14 @@ class Http1:
         self._responses.idle()
 
     def close(self, ts_ns: int, /) -> None:
-        response = self._responses.head
-        if response is not None and lasts_until_close(response):
-            self._responses.on_message_complete()
+        responses = self._responses
+        response = responses.head
+        if response is not None:
+            framing = responses.framing(response)
+            if framing.length is None and not framing.chunked:
+                for note in () if responses.careful else transfer_notes(response.headers, version="1.1"):
+                    responses.on_note(note)
+                responses.on_message_complete()
         self._leave(ts_ns)
 
     # Other ways to feed a reader.
@@ -154,6 +167,7 @@ class Http1:
         reader = self._responses
         start = 0
         while start < len(data):
+            reader.stepped = start
             if not reader.first_ns:
                 reader.first_ns = reader.now_ns
                 reader.data = data[start:]
@@ -167,9 +181,11 @@ class Http1:
                 reader.answered = None
                 self._answered(request, response, end)
                 if self._has_left:
-                    self._outlet.receive(1 - self._asking, reader.now_ns, data[end:])
+                    if end < len(data):
+                        self._outlet.receive(1 - self._asking, reader.now_ns, data[end:])
                     return
             start = end
+        reader.stepped = 0
         reader.feed = self._step if self._pairing.special else reader.parser.feed_data
 
     def _answered(self, request: Request, response: Response, end: int) -> None:
@@ -209,6 +225,7 @@ class Http1:
             length = content_length(request)
             if is_chunked(request) or length:
                 self._requests.resume(request, length=length)
+                self._requests.forget_pieces()
                 if rest:
                     self.receive(direction, ts_ns, rest)
                 return
@@ -234,7 +251,8 @@ class Http1:
         """What follows in both directions is another protocol."""
         asking, held = self._asking, self._take_held()
         self._leave(ts_ns)
-        self._outlet.become(None)
+        switched = self._pairing.switched
+        self._outlet.become(upgrades.parser_after(switched, self._outlet, self._options) if switched else None)
         if rest:
             self._outlet.receive(direction, ts_ns, rest)
         if held:
@@ -242,17 +260,78 @@ class Http1:
 
     # Ends.
 
-    def _malformed(self, direction: int, ts_ns: int, data: bytes, *, between: bool) -> None:
+    def _refused(self, direction: int, data: bytes, *, between: bool, why: str) -> None:
+        """A parser can make nothing of what was just fed."""
         reader = self._readers[direction]
+        ts_ns = reader.now_ns
+        if reader.careful:
+            assert isinstance(reader.parser, Careful)
+            rest = reader.take_unfinished() + data[reader.stepped + reader.parser.offset :]
+        elif reader.head is None:
+            earlier = reader.take_unfinished()
+            rest = earlier + (reader.data or self._behind_messages(reader, data, between=between))
+            self._read_carefully(reader, direction, rest, first_ns=reader.first_ns if earlier else NEVER_NS)
+            return
+        else:
+            message = self._message_in_progress(reader, data, between=between)
+            if message:
+                self._catch_up(reader, direction, message)
+                return
+            rest = data if reader.data or not between else self._behind_messages(reader, data, between=between)
         reader.forget_head()
-        rest = reader.take_unfinished() + (reader.data or self._behind_messages(reader, data, between=between))
+        reader.on_note(f"cannot be read on: {why}")
         self._leave(ts_ns)
         self._outlet.unclaimed(direction, ts_ns, rest)
         self._outlet.become(None)
 
+    def _read_carefully(
+        self, reader: RequestReader | ResponseReader, direction: int, message: bytes, *, first_ns: int
+    ) -> None:
+        """From the message on that was refused; a direction that is odd once stays with the slower parser."""
+        reader.careful = True
+        reader.restart()
+        reader.first_ns = first_ns
+        if reader is self._responses:
+            self._step_through_responses()
+        self.receive(direction, reader.now_ns, message)
+
+    def _catch_up(self, reader: RequestReader | ResponseReader, direction: int, message: bytes) -> None:
+        """The same, where the body of a message was refused whose head was not."""
+        head = reader.head
+        assert head is not None
+        reader.careful = True
+        reader.headers.clear()
+        reader.parser = careful = Careful(reader, is_request=reader is self._requests)
+
+        def feed(data: bytes) -> None:
+            reader.stepped = 0
+            reader.feed = careful.feed_data
+            if reader is self._responses:
+                self._step_through_responses()
+            careful.catch_up(data, head.body_bytes)
+
+        reader.feed = feed
+        self.receive(direction, reader.now_ns, message)
+
+    def _message_in_progress(self, reader: RequestReader | ResponseReader, data: bytes, *, between: bool) -> bytes:
+        """From its beginning; empty when that is in another record."""
+        if reader.pieced is not None and reader.pieced is reader.head:
+            return b"".join(reader.head_pieces) + reader.data
+        if reader.data:
+            return reader.data if between or len(reader.data) < len(data) else b""
+        return self._behind_messages(reader, data, between=True) if between else b""
+
     def _behind_messages(self, reader: RequestReader | ResponseReader, data: bytes, *, between: bool) -> bytes:
         """The part of a record that follows its last complete message; all of it when that cannot be told."""
-        return data[end_of_messages(type(reader.parser), data) :] if between else data
+        if isinstance(reader.parser, Careful):
+            return data
+        if between:
+            return data[end_of_messages(type(reader.parser), data) :]
+        # Its last byte came now: it is not from long ago.
+        if reader.pieced is not None and reader.pieced.last_ns == reader.now_ns:
+            data = b"".join(reader.head_pieces) + data
+            return data[end_of_messages(type(reader.parser), data) :]
+        return data
 
     def _leave(self, ts_ns: int) -> None:
         """Emits everything there is, complete or not."""

@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Callable
 
 from plaintap.messages import Connection, Exchange, Message, Request, Response
+from plaintap.parsing import BodyStream
+from plaintap.protocols import bodystreams
+from plaintap.protocols.options import ParserOptions
 
 PENDING_LIMIT = 256
 """Requests whose response is awaited; one more and the oldest is shown without."""
@@ -20,8 +23,12 @@ TURNS_LIMIT = 1024
 INTERIM_LIMIT = 64
 """Interim responses shown of an exchange; the others are counted."""
 
+NOTES_LIMIT = 32
+"""Of one message."""
+
 UNANSWERED_BY_BODY = ("HEAD", "CONNECT")
 
+_NEXT = 0  # no id
 _PROTOCOLS = {"1.1": "http/1.1", "1.0": "http/1.0"}
 _OBJECT_BYTES = 48
 """About what an object takes beside what is in it."""
@@ -40,6 +47,16 @@ class Turn(Request, gc=False):
     """Stands for a pending request that was shown already, so that its response is not taken for the next one's."""
 
 
+class Extras:
+    """What few messages have, until their exchange is shown."""
+
+    __slots__ = ("notes", "stream")
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.stream: BodyStream | None = None
+
+
 def _memory_bytes(request: Request) -> int:
     fields = sum(len(name) + len(value) for name, value in request.headers) + 3 * _OBJECT_BYTES * len(request.headers)
     return fields + sum(map(len, request.body)) + _OBJECT_BYTES * len(request.body) + len(request.target)
@@ -49,12 +66,15 @@ class Pairing:
     """What the readers of both directions share."""
 
     __slots__ = (
+        "_options",
         "_pending_bytes",
+        "_shown_early",
         "_sizes",
         "_turns",
         "connection",
         "early",
         "emit",
+        "extras",
         "interim",
         "more_interim",
         "on_special",
@@ -62,6 +82,7 @@ class Pairing:
         "pending",
         "pipelined",
         "special",
+        "switched",
         "upgrading",
     )
 
@@ -72,7 +93,13 @@ class Pairing:
         *,
         outgoing: bool,
         on_special: Callable[[], None],
+        options: ParserOptions,
     ) -> None:
+        self._options = options
+        self.extras: dict[int, Extras] = {}
+        """By the id of a message that is not shown yet."""
+        self.switched: Exchange | None = None
+        """That ended in a 101."""
         self.connection = connection
         self.emit = emit
         self.on_special = on_special
@@ -87,6 +114,7 @@ class Pairing:
         self.interim: list[int] = []
         """Statuses of interim responses to the oldest pending request."""
         self.more_interim = 0
+        self._shown_early: Request | None = None
         self.early: Exchange | None = None
         """Answered in full while its request is still being sent."""
         self.pipelined = False
@@ -126,7 +154,7 @@ class Pairing:
         self._pending_bytes -= self._sizes[at]
         self._sizes[at] = 0
         self._turns += 1
-        self.emit(Exchange(self.connection, protocol_of(request.version), self.outgoing, request, None))
+        self.show(Exchange(self.connection, protocol_of(request.version), self.outgoing, request, None))
 
     def _forget_oldest(self) -> None:
         """Nobody answers."""
@@ -142,7 +170,7 @@ class Pairing:
             if self.special and self.is_special(request):
                 self.special -= 1
             if type(request) is not Turn:
-                self.emit(self.exchange(request, None, protocol_of(request.version)))
+                self.show(self.exchange(request, None, protocol_of(request.version)))
 
     def add_interim(self, status: int) -> None:
         if len(self.interim) < INTERIM_LIMIT:
@@ -158,5 +186,44 @@ class Pairing:
 
     def emit_early(self) -> None:
         if self.early:
-            self.emit(self.early)
-            self.early = None
+            exchange, self.early = self.early, None
+            self._shown_early = exchange.request
+            self.show(exchange)
+
+    # What few messages have.
+
+    def mark(self, head: Request | Response) -> Extras:
+        """Its exchange takes the long way."""
+        return self.extras.setdefault(id(head), Extras())
+
+    def mark_next(self) -> None:
+        """The exchange shown next takes the long way."""
+        self.extras[_NEXT] = Extras()
+
+    def add_note(self, head: Request | Response, note: str) -> None:
+        if head is self._shown_early:
+            return
+        notes = self.mark(head).notes
+        if note not in notes and len(notes) < NOTES_LIMIT:
+            notes.append(note)
+
+    def open_stream(self, head: Request | Response, request: Request | None) -> BodyStream | None:
+        """What reads the body that follows `head`, if that is no ordinary one."""
+        if type(request) is Turn:
+            request = None
+        context = bodystreams.StreamContext(self.connection, self.emit, self.outgoing, request, 0, self._options)
+        stream = bodystreams.open_body_stream(head, context)
+        if stream is not None:
+            self.mark(head).stream = stream
+        return stream
+
+    def show(self, exchange: Exchange) -> None:
+        """With what was kept of its messages."""
+        if self.extras:
+            asked = self.extras.pop(id(exchange.request), None) or Extras()
+            answered = self.extras.pop(id(exchange.response), None) or Extras()
+            self.extras.pop(_NEXT, None)
+            exchange.notes = (*asked.notes, *answered.notes)
+            if asked.stream is not None or answered.stream is not None:
+                bodystreams.finish(exchange, asked.stream, answered.stream)
+        self.emit(exchange)

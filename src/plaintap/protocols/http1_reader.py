@@ -2,20 +2,28 @@
 """One direction of an HTTP/1 connection: bytes to requests or responses, by httptools.
 
 The common path is `feed`, bound to httptools itself, and five short callbacks; everything else (heads cut by a record,
-gaps, bodies resumed, malformed input) is off that path. Which response answers which request is http1_pairing.py's,
-what a connection does between messages http1.py's.
+gaps, bodies resumed, malformed input) is off that path. httptools is told to be strict, so that whatever is odd costs
+the usual messages nothing; what it refuses, http1_careful.py reads in its place. Which response answers which request
+is http1_pairing.py's, what a connection does between messages http1.py's.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import httptools
 
-from plaintap.messages import HttpHead
-from plaintap.protocols.http1_start import content_length, is_chunked, lasts_until_close, values
+from plaintap.messages import HttpHead, Request, Response
+from plaintap.parsing import BodyStream
+from plaintap.protocols.bodies import content_codings
+from plaintap.protocols.http1_framing import Framing
+from plaintap.protocols.http1_pairing import Pairing
+from plaintap.protocols.http1_start import framing_by_rule
+
+if TYPE_CHECKING:
+    from plaintap.protocols.http1_careful import Careful
 
 HEAD_LIMIT_BYTES = 1 << 20
 """A head longer than this is malformed to us; so are trailers, or any other framing that long without a body byte."""
@@ -26,27 +34,23 @@ _COPIED_LIMIT_BYTES = 256 << 20
 _FOLD = re.compile(rb"[\r\n][ \t]")
 _SMALL_BYTES = 64
 _SMALL_PIECES = 1024
+_LOOSE_NOTES_LIMIT = 16
+_KEPT_TYPE_BYTES = 256
 
 NEVER_NS = 0
 _ANY_LENGTH = 1 << 62
 
 HttpError = httptools.HttpParserError
 Httptools = httptools.HttpRequestParser | httptools.HttpResponseParser
-Head = TypeVar("Head", bound=HttpHead)
+Head = TypeVar("Head", Request, Response)
 
 
-def lenient(parser: Httptools) -> Httptools:
-    """What a strict server must refuse, an onlooker still wants to see."""
-    parser.set_dangerous_leniencies(
-        lenient_headers=True,
-        lenient_chunked_length=True,
-        lenient_keep_alive=True,
-        lenient_transfer_encoding=True,
-        lenient_version=True,
-        lenient_optional_lf_after_cr=True,
-        lenient_optional_cr_before_lf=True,
-        lenient_spaces_after_chunk_size=True,
-    )
+def strict(parser: Httptools) -> Httptools:
+    """Refuses what two readers could take for different messages; two mistakes of servers that nobody can mistake pass.
+
+    RFC 9112, 9.6 and 7.1.1: data behind a closing message, blanks behind a chunk's size.
+    """
+    parser.set_dangerous_leniencies(lenient_keep_alive=True, lenient_spaces_after_chunk_size=True)
     return parser
 
 
@@ -63,27 +67,40 @@ class Reader(Generic[Head]):
         "_joined",
         "_joined_pieces",
         "_keep_bytes",
+        "_loose_notes",
+        "_plain_type",
         "_resuming",
         "_small_pieces",
+        "_type_at",
         "_unfinished",
         "body_limit",
+        "careful",
         "data",
         "feed",
         "first_ns",
         "framing_bytes",
         "head",
+        "head_pieces",
         "headers",
         "now_ns",
         "on_body",
         "on_header",
+        "pairing",
         "parser",
+        "pieced",
         "seeking",
+        "stepped",
+        "stream",
     )
+
+    NAME: str
+    """For notes."""
 
     RESUME_LENGTH: bytes
     RESUME_CHUNKS: bytes
 
-    def __init__(self, *, body_limit: int) -> None:
+    def __init__(self, pairing: Pairing, *, body_limit: int) -> None:
+        self.pairing = pairing
         headers: list[tuple[bytes, bytes]] = []
         append = headers.append
 
@@ -100,6 +117,19 @@ class Reader(Generic[Head]):
         self.first_ns = NEVER_NS
         self.head: Head | None = None
         self.seeking = False
+        self.careful = False
+        """httptools refused a message of this direction: its parser is a `Careful` from there on."""
+        self.stepped = 0
+        """Where, in the record being parsed, what was fed last begins."""
+        self.stream: BodyStream | None = None
+        """Reads the body in progress, if that is one of messages of their own."""
+        # Where the content-type stood when it was last looked for, and what it was: a peer seldom changes that.
+        self._type_at = 0
+        self._plain_type = (b"", b"")
+        self._loose_notes: list[str] = []
+        self.pieced: Head | None = None
+        self.head_pieces: list[bytes] = []
+        """The records before this one that the head of `pieced` was in; until the next record."""
         self.framing_bytes = 0
         """Length of a head, of trailers or of chunk framing in the records so far, while it is not complete."""
         self._framed: HttpHead | None = None
@@ -112,7 +142,7 @@ class Reader(Generic[Head]):
         self._resuming = False
         self._unfinished: list[bytes] = []
         self.feed: Callable[[bytes], None]
-        self.parser: Httptools
+        self.parser: Httptools | Careful
         self.restart()
 
     # Callbacks.
@@ -125,12 +155,16 @@ class Reader(Generic[Head]):
 
     def _count_body(self, data: bytes) -> None:
         self.head.body_bytes += len(data)  # type: ignore[union-attr] # a body follows a head
+        if self.stream is not None:
+            self.stream.receive(self.now_ns, data)
 
     def _keep_body(self, data: bytes) -> None:
         head = self.head
         assert head is not None
         size = len(data)
         head.body_bytes += size
+        if self.stream is not None:
+            self.stream.receive(self.now_ns, data)
         keep = self._keep_bytes
         if keep > 0:
             head.body.append(data if size <= keep else data[:keep])
@@ -153,24 +187,53 @@ class Reader(Generic[Head]):
         """Off the common path: what a head leaves to be set up."""
         self._keep_bytes = self.body_limit
         if self._unfinished:
+            self.head_pieces = self._unfinished
+            self.pieced = head
             self._unfinished = []
             self.framing_bytes = 0
+
+    def look_at_type(self, head: Head, request: Request | None) -> None:
+        """Opens a stream where the content-type asks for one; remembers an ordinary one."""
+        for at, field in enumerate(head.headers):
+            if len(field[0]) == 12 and field[0].lower() == b"content-type":
+                self.stream = self.pairing.open_stream(head, request)
+                if self.stream is None and len(field[1]) <= _KEPT_TYPE_BYTES:
+                    self._type_at, self._plain_type = at, field
+                return
+
+    def close_stream(self) -> None:
+        """The body is over, or no more of it will be seen."""
+        if self.stream is not None:
+            self.stream.close(self.now_ns)
+            self.stream = None
+
+    def on_note(self, note: str) -> None:
+        """What is odd about the message in progress; of an interim response it goes to the next."""
+        notes = self._loose_notes
+        if len(notes) < _LOOSE_NOTES_LIMIT:
+            notes.append(f"{self.NAME}: {note}")
+        if self.head is not None:
+            for text in notes:
+                self.pairing.add_note(self.head, text)
+            notes.clear()
 
     def add_trailers(self, head: Head) -> None:
         """RFC 9112, 7.1.2: fields behind the last chunk."""
         if len(self.headers) > FIELDS_LIMIT:
             raise HttpError("too many trailers")
-        head.headers += self.headers
+        head.trailers = self.headers[:]
         self.headers.clear()
 
     # Around the callbacks.
 
-    def new_parser(self) -> Httptools:
+    def new_parser(self) -> Httptools | Careful:
+        """Nothing has been fed to it."""
         raise NotImplementedError
 
     def restart(self) -> None:
         """The next byte begins a message."""
-        self.parser = parser = lenient(self.new_parser())
+        self.stepped = 0
+        self.parser = parser = self.new_parser()
         self.headers.clear()
         self.head = None
         self.first_ns = NEVER_NS
@@ -179,6 +242,8 @@ class Reader(Generic[Head]):
 
     def keep_unfinished(self, data: bytes) -> None:
         """The record ended in the middle of a head: should it prove to be none, its bytes are not lost."""
+        if self.careful:
+            return  # it keeps them itself
         if not self._unfinished:
             self._begin_framing()
         self._add_framing(data)
@@ -186,6 +251,8 @@ class Reader(Generic[Head]):
 
     def goes_on(self, head: HttpHead, data: bytes) -> None:
         """The record ended behind a head; when it brought no body, it was chunk framing, trailers or that head."""
+        if self.pieced is not None:
+            self.forget_pieces()
         if head.body_bytes != self._body_seen:
             self._body_seen = head.body_bytes
             self.framing_bytes = 0
@@ -199,6 +266,12 @@ class Reader(Generic[Head]):
         """Keeps nothing of messages that are over."""
         if self.head is None:
             self._framed = self._joined = None
+        self.forget_pieces()
+
+    def forget_pieces(self) -> None:
+        """What is read next does not follow them."""
+        self.pieced = None
+        self.head_pieces = []
 
     def expect_work(self, data: bytes) -> None:
         """A value that continues is copied for each of its pieces and folded lines: before `data` is fed."""
@@ -222,7 +295,7 @@ class Reader(Generic[Head]):
         data = b"".join(self._unfinished)
         self._unfinished = []
         self.framing_bytes = 0
-        return data
+        return self.parser.take_held() if self.careful else data  # type: ignore[union-attr] # a `Careful`
 
     def forget_head(self) -> None:
         """Nothing is to be made of a head that is not complete."""
@@ -237,9 +310,13 @@ class Reader(Generic[Head]):
         first_ns = head.first_ns
         keep_bytes = self._keep_bytes
         self.restart()
-        self._resuming = True
-        self.parser.feed_data(self.RESUME_CHUNKS if length is None else self.RESUME_LENGTH % length)
-        self._resuming = False
+        if self.careful:
+            framing = Framing(chunked=length is None, length=length)
+            self.parser.begin_body(framing)  # type: ignore[union-attr] # a `Careful`
+        else:
+            self._resuming = True
+            self.parser.feed_data(self.RESUME_CHUNKS if length is None else self.RESUME_LENGTH % length)
+            self._resuming = False
         self._keep_bytes = keep_bytes
         self.headers.clear()
         self.forget_head()
@@ -247,18 +324,27 @@ class Reader(Generic[Head]):
         self.first_ns = first_ns
         head.complete = False
 
+    def framing(self, head: Head) -> Framing:
+        """How the body in progress is read."""
+        known = self.parser.framing if self.careful else None  # type: ignore[union-attr] # a `Careful`
+        return known or framing_by_rule(head)
+
     def gap(self, ts_ns: int, missing_bytes: int) -> bool:
         """True when the direction is still in step: the gap lies in a body whose end is known."""
         head = self.head
-        if head is None or is_chunked(head):
+        if head is None:
             return False
-        length = content_length(head)
-        left = _ANY_LENGTH if lasts_until_close(head) else max(0, (length or 0) - head.body_bytes)
+        framing = self.framing(head)
+        if framing.chunked:
+            return False
+        left = _ANY_LENGTH if framing.length is None else max(0, framing.length - head.body_bytes)
         inside = min(missing_bytes, left)
         self.now_ns = head.last_ns = ts_ns
         head.missing_bytes += inside
         head.body_bytes += inside
-        if values(head, b"content-encoding"):
+        if self.stream is not None:
+            self.stream.gap(ts_ns, inside)
+        if content_codings(head.headers):
             self._keep_bytes = 0  # a decoder has no use for what follows a hole
         if left == _ANY_LENGTH:
             return True

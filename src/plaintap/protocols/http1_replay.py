@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import httptools
 
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, HttpError, Httptools, lenient
+from plaintap.protocols.http1_reader import FIELDS_LIMIT, HttpError, Httptools, strict
 
 
 class _Watcher:
@@ -35,7 +35,7 @@ class _Watcher:
 def end_of_messages(kind: type[Httptools], data: bytes) -> int:
     """Where the last complete message in `data` ends; `data` begins with a message and fails somewhere."""
     watcher = _Watcher()
-    parser = lenient(kind(watcher))
+    parser = strict(kind(watcher))
     safe = start = end = 0
     failed = False
     while start < len(data) and not failed:

@@ -6,15 +6,19 @@ from __future__ import annotations
 import httptools
 
 from plaintap.messages import Request
+from plaintap.protocols.http1_careful import Careful
+from plaintap.protocols.http1_framing import transfer_notes
 from plaintap.protocols.http1_pairing import UNANSWERED_BY_BODY, Pairing, text_of
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, NEVER_NS, HttpError, Reader
+from plaintap.protocols.http1_reader import FIELDS_LIMIT, NEVER_NS, HttpError, Httptools, Reader, strict
 from plaintap.protocols.http1_start import PLAIN_METHODS
 
 
 class RequestReader(Reader[Request]):
     """Requests go to `pairing.pending` as soon as their head is complete."""
 
-    __slots__ = ("_pending", "_url", "pairing")
+    __slots__ = ("_pending", "_url")
+
+    NAME = "request"
 
     RESUME_LENGTH = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
     RESUME_CHUNKS = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -22,12 +26,15 @@ class RequestReader(Reader[Request]):
     def __init__(self, pairing: Pairing, *, body_limit: int) -> None:
         self._url = b""
         self._pending = pairing.pending
-        self.pairing = pairing
-        super().__init__(body_limit=body_limit)
+        super().__init__(pairing, body_limit=body_limit)
 
-    def new_parser(self) -> httptools.HttpRequestParser:
+    def new_parser(self) -> Httptools | Careful:
         self._url = b""
-        return httptools.HttpRequestParser(self)
+        return Careful(self, is_request=True) if self.careful else strict(httptools.HttpRequestParser(self))
+
+    def on_first_line(self, target: bytes) -> None:
+        """Of a `Careful`."""
+        self.on_url(target)
 
     def on_url(self, url: bytes) -> None:
         if self._url:
@@ -36,13 +43,13 @@ class RequestReader(Reader[Request]):
             self.first_ns = self.now_ns
         self._url = url
 
-    def on_headers_complete(self) -> None:
+    def on_headers_complete(self) -> None:  # noqa: C901 - one piece: calls cost more than what they would hold
         if self._resuming:
             return
         parser = self.parser
         url = self._url
         method = parser.get_method()  # type: ignore[union-attr] # the other kind has other readers
-        # httptools refuses targets that are not ASCII; asking it for the version formats a string each time.
+        # Asking httptools for the version formats a string each time.
         is_usual = self.data.startswith(b"HTTP/1.1", len(method) + len(url) + 2)
         version = "1.1" if is_usual else parser.get_http_version()
         try:
@@ -54,10 +61,16 @@ class RequestReader(Reader[Request]):
         headers = self.headers
         if len(headers) > FIELDS_LIMIT:
             raise HttpError("too many header fields")
+        try:
+            target = url.decode()
+        except UnicodeDecodeError:
+            target = text_of(url)
         now_ns = self.now_ns
         self.head = request = Request(
-            headers[:], version, [], 0, 0, self.first_ns or now_ns, now_ns, False, name, url.decode()
+            headers[:], version, [], 0, 0, self.first_ns or now_ns, now_ns, False, name, target
         )
+        if name != "GET" and (len(headers) <= self._type_at or headers[self._type_at] != self._plain_type):
+            self.look_at_type(request, request)
         headers.clear()
         self._url = b""
         pending = self._pending
@@ -66,21 +79,28 @@ class RequestReader(Reader[Request]):
             self.begin(request)
         if len(pending) > 1:
             self.pairing.one_more()
+        if version != "1.1" and not self.careful:
+            for note in transfer_notes(request.headers, version=version):
+                self.on_note(note)
 
     def on_message_complete(self) -> None:
         if self._resuming:
             return
         request = self.head
-        assert request is not None
         if self.headers:
-            self.add_trailers(request)
-        request.complete = True
-        request.last_ns = self.now_ns
+            self.add_trailers(request)  # type: ignore[arg-type] # a message ends behind a head
+        if self.stream is not None:
+            self.close_stream()
+        request.complete = True  # type: ignore[union-attr]
+        request.last_ns = self.now_ns  # type: ignore[union-attr]
         self.head = None
         self.first_ns = NEVER_NS
         self.data = b""
         if self.pairing.early:
             self.pairing.emit_early()
+
+    def may_have_body(self) -> bool:
+        return True
 
     def forget_head(self) -> None:
         self._url = b""
@@ -89,7 +109,8 @@ class RequestReader(Reader[Request]):
         head = self.head
         if head is not None:
             head.missing_bytes += missing_bytes
-            head.headers += self.headers[:FIELDS_LIMIT]
+            head.trailers = self.headers[:FIELDS_LIMIT]
+            self.close_stream()
         elif self._url:
             request = Request(
                 self.headers[:FIELDS_LIMIT],

@@ -6,9 +6,12 @@ from __future__ import annotations
 import httptools
 
 from plaintap.messages import Exchange, Request, Response
+from plaintap.protocols.http1_careful import Careful
+from plaintap.protocols.http1_framing import transfer_notes
 from plaintap.protocols.http1_pairing import Pairing, Turn, protocol_of, text_of
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, NEVER_NS, HttpError, Reader
+from plaintap.protocols.http1_reader import FIELDS_LIMIT, NEVER_NS, HttpError, Httptools, Reader, strict
 
+_FRAMING = (b"content-length", b"transfer-encoding")
 _REASONS: dict[bytes, str] = {}
 _REASONS_LIMIT = 256
 _REASON_LIMIT_BYTES = 64
@@ -24,7 +27,9 @@ def _new_reason(raw: bytes) -> str:
 class ResponseReader(Reader[Response]):
     """A response takes its request when its head is complete and is emitted with it when its body is."""
 
-    __slots__ = ("_emit", "_pending", "_reason", "_request", "answered", "pairing")
+    __slots__ = ("_emit", "_pending", "_reason", "_request", "answered")
+
+    NAME = "response"
 
     RESUME_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
     RESUME_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -36,12 +41,15 @@ class ResponseReader(Reader[Response]):
         self._request: Request | None = None
         self.answered: tuple[Request, Response] | None = None
         """The special request whose response's head was just completed, and that; http1.py takes it."""
-        self.pairing = pairing
-        super().__init__(body_limit=body_limit)
+        super().__init__(pairing, body_limit=body_limit)
 
-    def new_parser(self) -> httptools.HttpResponseParser:
+    def new_parser(self) -> Httptools | Careful:
         self._reason = b""
-        return httptools.HttpResponseParser(self)
+        return Careful(self, is_request=False) if self.careful else strict(httptools.HttpResponseParser(self))
+
+    def on_first_line(self, reason: bytes) -> None:
+        """Of a `Careful`."""
+        self.on_status(reason)
 
     def on_status(self, reason: bytes) -> None:
         if self._reason:
@@ -50,7 +58,7 @@ class ResponseReader(Reader[Response]):
             self.first_ns = self.now_ns
         self._reason = reason
 
-    def on_headers_complete(self) -> None:
+    def on_headers_complete(self) -> None:  # noqa: C901, PLR0912 - one piece: calls cost more than what they would hold
         if self._resuming:
             return
         parser = self.parser
@@ -58,13 +66,18 @@ class ResponseReader(Reader[Response]):
         headers = self.headers
         if len(headers) > FIELDS_LIMIT:
             raise HttpError("too many header fields")
-        if status < 200 and status != 101:
-            self.pairing.add_interim(status)
-            headers.clear()
-            self._reason = b""
-            if self._unfinished:
-                self.take_unfinished()
-            return
+        if status < 200:
+            if status != 101:
+                # httptools would read a body.
+                if status < 100 or (not self.careful and any(name.lower() in _FRAMING for name, _ in headers)):
+                    raise HttpError("an interim response has no body")
+                self.pairing.add_interim(status)
+                headers.clear()
+                self._reason = b""
+                if self._unfinished:
+                    self.take_unfinished()
+                return
+            self.pairing.mark_next()
         version = "1.1" if self.data.startswith(b"HTTP/1.1") else parser.get_http_version()
         reason = _REASONS.get(self._reason)
         if reason is None:
@@ -73,6 +86,10 @@ class ResponseReader(Reader[Response]):
         self.head = response = Response(
             headers[:], version, [], 0, 0, self.first_ns or now_ns, now_ns, False, status, reason
         )
+        try:
+            looks = headers[self._type_at] != self._plain_type
+        except IndexError:
+            looks = True
         headers.clear()
         self._reason = b""
         pending = self._pending
@@ -82,6 +99,8 @@ class ResponseReader(Reader[Response]):
                 self.pairing.pipelined = True
             if self.pairing.special:
                 self._answer_special(response)
+        if looks:
+            self.look_at_type(response, self._request)
         if self.body_limit or self._unfinished:
             self.begin(response)
 
@@ -101,11 +120,21 @@ class ResponseReader(Reader[Response]):
         self.head = None
         request = self._request
         pairing = self.pairing
-        if request is None or not request.complete or pairing.early or response.version != "1.1" or pairing.interim:
+        if (
+            request is None
+            or not request.complete
+            or pairing.early
+            or response.version != "1.1"
+            or pairing.interim
+            or pairing.extras
+        ):
             self._emit_with_request(response)
         else:
             self._request = None
             self._emit(Exchange(pairing.connection, "http/1.1", pairing.outgoing, request, response, []))
+
+    def may_have_body(self) -> bool:
+        return self._request is None or self._request.method != "HEAD"
 
     def forget_head(self) -> None:
         self._reason = b""
@@ -113,7 +142,7 @@ class ResponseReader(Reader[Response]):
     def incomplete(self, missing_bytes: int) -> None:
         response = self.head
         if response is not None:
-            response.headers += self.headers[:FIELDS_LIMIT]
+            response.trailers = self.headers[:FIELDS_LIMIT]
         elif self._reason:
             response = Response(
                 self.headers[:FIELDS_LIMIT],
@@ -144,10 +173,16 @@ class ResponseReader(Reader[Response]):
         if type(request) is Turn:
             request = None
         pairing = self.pairing
+        self.close_stream()
+        if response.version != "1.1" and not self.careful:
+            for note in transfer_notes(response.headers, version=response.version):
+                pairing.add_note(response, f"{self.NAME}: {note}")
         exchange = pairing.exchange(request, response, protocol_of(response.version))
+        if response.status == 101:
+            pairing.switched = exchange
         if pairing.early:
             pairing.emit_early()
         if request is None or request.complete:
-            self._emit(exchange)
+            pairing.show(exchange)
         else:
             pairing.early = exchange

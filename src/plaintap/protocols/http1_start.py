@@ -7,6 +7,7 @@ import re
 
 from plaintap.messages import HttpHead, Request
 from plaintap.protocols.base import Fit
+from plaintap.protocols.http1_framing import CHUNKED, Framing
 
 # What llhttp knows, without RTSP, and without PRI, which is how HTTP/2 introduces itself.
 METHODS = (
@@ -20,13 +21,20 @@ PLAIN_METHODS = {method: method.decode() for method in METHODS if method not in 
 _ANY_METHOD = b"|".join(method for method in METHODS if method != b"CONNECT")
 
 # RFC 9112, 3.2: origin form, absolute form, asterisk form; CONNECT's authority form.
-REQUEST_START = re.compile(rb"(?:\r\n)*(?:(?:%b) (?:/|\*|https?://)|CONNECT [^ /]+:)" % _ANY_METHOD)
+# Any other method needs its whole line. HTTP/2 introduces itself with one, too, but names another version.
+REQUEST_START = re.compile(
+    rb"(?:\r\n)*(?:(?:%b) (?:/|\*|https?://)|CONNECT [^ /]+:"
+    rb"|[!#-'*+\-.^_`|~0-9A-Za-z]{1,64} (?:/|\*|[a-z][a-z0-9+.-]{1,15}://)[^\r\n\0]* HTTP/1\.[0-9]\r?\n)" % _ANY_METHOD
+)
+UNKNOWN_LINE_LIMIT_BYTES = 8192
+"""Of a request line with a method nobody knows: what is longer is not waited for."""
 RESPONSE_START = re.compile(rb"(?:\r\n)*HTTP/1\.[01] \d")
 
 _PREFIXES = (*(method + b" " for method in METHODS), b"HTTP/1.1 2", b"HTTP/1.0 2")
 _MAYBE = re.compile(
     rb"(?:(?:%b) (?:h|ht|htt|http|https|https?:/?)?|CONNECT [^ /:]{0,253})\Z|HTTP/1?\.?[01]? ?\Z" % _ANY_METHOD
 )
+_MAYBE_UNKNOWN = re.compile(rb"[A-Za-z][!#-'*+\-.^_`|~0-9A-Za-z]{0,63} /[^\r\n\0]*\r?\Z")
 
 
 def fit(_direction: int, head: bytes) -> Fit:
@@ -35,6 +43,8 @@ def fit(_direction: int, head: bytes) -> Fit:
         return Fit.YES
     if any(prefix.startswith(head) for prefix in _PREFIXES) or _MAYBE.match(head):
         return Fit.MAYBE if head else Fit.NO
+    if len(head) <= UNKNOWN_LINE_LIMIT_BYTES and _MAYBE_UNKNOWN.match(head):
+        return Fit.MAYBE
     return Fit.NO
 
 
@@ -45,7 +55,7 @@ def values(head: HttpHead, lower_name: bytes) -> bytes:
 
 def is_chunked(head: HttpHead) -> bool:
     """RFC 9112, 6.1: chunked is the last transfer coding or the body lasts until the end of the connection."""
-    return values(head, b"transfer-encoding").endswith(b"chunked")
+    return values(head, b"transfer-encoding").rpartition(b",")[2].strip() == b"chunked"
 
 
 def content_length(head: HttpHead) -> int | None:
@@ -54,6 +64,9 @@ def content_length(head: HttpHead) -> int | None:
     return int(text) if text.isdigit() and len(text) < 20 and not values(head, b"transfer-encoding") else None
 
 
-def lasts_until_close(head: HttpHead) -> bool:
-    """For a response that may have a body."""
-    return not isinstance(head, Request) and not is_chunked(head) and content_length(head) is None
+def framing_by_rule(head: HttpHead) -> Framing:
+    """Of a message that may have a body and that a strict parser took."""
+    if is_chunked(head):
+        return CHUNKED
+    length = content_length(head)
+    return Framing(length=0) if length is None and isinstance(head, Request) else Framing(length=length)

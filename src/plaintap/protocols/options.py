@@ -11,7 +11,10 @@ class Schemas(Protocol):
     """What .proto files say of the messages of gRPC calls."""
 
     def fields(self, path: str, *, from_client: bool, data: bytes) -> object:
-        """JSON-like, by name; `path` is `/package.Service/Method`. None when they do not know it."""
+        """JSON-like, by name; `path` is `/package.Service/Method`. None when they do not know it.
+
+        Raises ValueError for data that is no such message.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

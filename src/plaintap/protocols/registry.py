@@ -11,11 +11,13 @@ from dataclasses import replace
 from plaintap.parsing import Outlet, Parser
 from plaintap.protocols.base import Fit, ProtocolEntry
 from plaintap.protocols.http1 import HTTP1
+from plaintap.protocols.named import NAMED, candidates
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.undecided import Undecided
+from plaintap.protocols.websocket import WEBSOCKET
 
-PROTOCOLS: tuple[ProtocolEntry, ...] = (HTTP1,)
-ENTRIES = {entry.name: entry for entry in PROTOCOLS}
+PROTOCOLS: tuple[ProtocolEntry, ...] = (HTTP1, WEBSOCKET)
+ENTRIES = {entry.name: entry for entry in (*PROTOCOLS, *NAMED)}
 
 KEPT_BODY_LIMIT_BYTES = 64 << 20
 """Of one body; whoever wants all of them gets so much, and the number of the others."""
@@ -35,7 +37,7 @@ class Registry:
         if self._only:
             return self._only.create(direction, head, outlet, self._options)
         undecided = False
-        for entry in PROTOCOLS:
+        for entry in (*PROTOCOLS, *candidates(head)):
             fit = entry.fit(direction, head)
             if fit is Fit.YES:
                 return entry.create(direction, head, outlet, self._options)

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from plaintap.parsing import Outlet, Parser
 
+HELD_LIMIT_BYTES = 16384
+"""Of one direction; whoever says "still" for longer is not waited for."""
+
 
 class Undecided:
     """`recognise` is asked again with all bytes of a direction, and answers with another `Undecided` for "still"."""
@@ -24,7 +27,7 @@ class Undecided:
         self._first_ns.setdefault(direction, ts_ns)
         self._heads[direction] = head = self._heads.get(direction, b"") + data
         parser = self._recognise(direction, head, self._outlet)
-        if parser is None:
+        if parser is None or (isinstance(parser, Undecided) and len(head) > HELD_LIMIT_BYTES):
             self._give_up()
         elif not isinstance(parser, Undecided):
             self._outlet.become(parser)

@@ -18,6 +18,7 @@ NAMES = (
     "too_deep",
     "not_held",
     "sessions_without_secrets",
+    "sessions_evicted",
 )
 
 

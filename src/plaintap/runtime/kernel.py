@@ -11,19 +11,22 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from plaintap import _native
-from plaintap.errors import TargetError, UsageError, reason
+from plaintap.errors import KernelError, TargetError, UsageError, reason
 from plaintap.runtime import sockets
 from plaintap.runtime.counters import read_counters
 from plaintap.runtime.kernel_config import Filters, Wanted
+from plaintap.runtime.on_demand import OnDemand
 from plaintap.runtime.open_sessions import read_open_sessions
 from plaintap.runtime.privileges import refused
 from plaintap.runtime.programs import Programs, close_all
 
 CLOSERS = 64
+LAYOUTS_MAX = 4096
+"""PT_LAYOUTS of bpf/include/layout.h; number 0 is the one that says that there is none."""
 PID = struct.Struct("<I")
 FILE_ID = struct.Struct("<QII")
 
@@ -50,6 +53,9 @@ class Kernel:
         self._closed = False
         self._closers: list[threading.Thread] = []
         self._left_without_secrets = 0
+        self._layouts: dict[bytes, int] = {}
+        """The number of each that was set."""
+        self._on_demand: OnDemand | None = None
         self._programs = Programs(family, filters, wanted, ring_bytes=ring_bytes)
         self._links = self._programs.links
         try:
@@ -114,8 +120,19 @@ class Kernel:
         return self._programs.has(program)
 
     def set_layout(self, library: int, packed: bytes) -> None:
-        """Where the fields lie in this library's structs (`kernel_layout.pack_layout`)."""
-        _native.map_update(self._programs.map_fd("pt_layouts"), PID.pack(library), packed)
+        """Where the fields lie in this library's structs (`kernel_layout.pack_layout`); safe while programs run.
+
+        A layout that was set is never changed: the library gets the number of another one. Raises KernelError when
+        there are too many.
+        """
+        number = self._layouts.get(packed)
+        if number is None:
+            number = len(self._layouts) + 1
+            if number >= LAYOUTS_MAX:
+                raise KernelError(f"more than {LAYOUTS_MAX} different layouts of libraries at once")
+            _native.map_update(self._programs.map_fd("pt_layouts"), PID.pack(number), packed)
+            self._layouts[packed] = number
+        _native.map_update(self._programs.map_fd("pt_layout_of"), PID.pack(library), PID.pack(number))
 
     def add_pid(self, pid: int) -> None:
         """Captures this process too, and with `follow` its descendants."""
@@ -139,6 +156,37 @@ class Kernel:
 
         Raises TargetError when the kernel refuses the file, KernelError otherwise.
         """
+        made = self._link_for(fd, probes, library, pids)
+        with self._lock:
+            if not self._detached:
+                self._links += made
+                return
+        close_all(made)
+
+    def attach_on_demand(self, fd: int, probes: Sequence[Probe], *, library: int, file: Hashable, pid: int) -> None:
+        """The same for as long as this process has sessions whose socket is looked for; `file` tells it from others.
+
+        Where the kernel cannot link for one process alone it is for all.
+        """
+        made = self._link_for(fd, probes, library, (pid,))
+        with self._lock:
+            if self._on_demand is None and not self._detached:
+                self._on_demand = OnDemand(self._programs.map_fd("pt_users"), close_all)
+            on_demand = self._on_demand
+        if on_demand is None:
+            close_all(made)
+        else:
+            on_demand.hold(self._demand(library, file, pid), pid, made)
+
+    def has_on_demand(self, library: int, file: Hashable, pid: int) -> bool:
+        """Whether `attach_on_demand` is still in force; if so, it is for this process too from now on."""
+        on_demand = self._on_demand
+        return on_demand is not None and on_demand.holds(self._demand(library, file, pid), pid)
+
+    def _demand(self, library: int, file: Hashable, pid: int) -> Hashable:
+        return library, file, pid if self._links_by_pid else 0
+
+    def _link_for(self, fd: int, probes: Sequence[Probe], library: int, pids: Sequence[int]) -> list[int]:
         path = f"/proc/self/fd/{fd}"
         made: list[int] = []
         dead = 0
@@ -154,11 +202,7 @@ class Kernel:
         if dead == len(link_pids):
             raise TargetError(f"cannot attach to pid {', '.join(map(str, pids))}: no such process", hint=_PID_HINT)
         _native.map_update(self._programs.map_fd("pt_attached"), PID.pack(library), PID.pack(1))
-        with self._lock:
-            if not self._detached:
-                self._links += made
-                return
-        close_all(made)
+        return made
 
     def _link_all(self, path: str, probes: Sequence[Probe], pid: int) -> list[int]:
         made: list[int] = []
@@ -208,12 +252,16 @@ class Kernel:
         with self._lock:
             self._detached = True
             links, self._links = self._links, []
+        if self._on_demand:
+            links += self._on_demand.end()
         self._closers += _start_closing(links)
 
     def wait_detached(self) -> None:
         """After `detach`: until no probe is left, and no program that was still running. It may have made records."""
         for closer in self._closers:
             closer.join()
+        if self._on_demand:
+            self._on_demand.wait_ended()
 
     def close(self) -> None:
         """Everything goes, and has gone when this returns; a second call does nothing."""

@@ -13,7 +13,7 @@ from plaintap import _native
 from plaintap.events import SESSION_END, WIRE_VERSION, Kind
 
 SESSION_KEY_SIZE = 16
-SESSION_SIZE = 128
+SESSION_SIZE = 136
 SESSION_HEAD = struct.Struct("<QQQ Q I B")
 """id, offset[2], mm, uid, secrets"""
 SECRETS_SENT, SECRETS_NONE, SECRETS_LOGGED = 1, 2, 8

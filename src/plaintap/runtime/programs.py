@@ -17,7 +17,7 @@ from pathlib import Path
 from plaintap import _native
 from plaintap.errors import KernelError, reason
 from plaintap.runtime import sockets
-from plaintap.runtime.forced import is_forced
+from plaintap.runtime.forced import check_forced, is_forced
 from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
 from plaintap.runtime.privileges import refused
 
@@ -48,7 +48,8 @@ class Programs:
     """The programs that were loaded, and the links by which they are told sockets."""
 
     def __init__(self, family: str, filters: Filters, wanted: Wanted, *, ring_bytes: int) -> None:
-        """Loads them. Raises PrivilegeError, KernelError."""
+        """Loads them. Raises PrivilegeError, KernelError, and UsageError for what cannot be forced."""
+        check_forced()
         self.core = not is_forced("noncore")
         """Whether they are the ones that use type information."""
         self.multi = not is_forced("nomulti") and _can_link_multi()

@@ -38,6 +38,8 @@ class Hook:
     program: str
     place: str
     returns: bool = False
+    instead: Hook | None = None
+    """Where this place cannot be probed."""
 
 
 HOOKS = {
@@ -51,9 +53,14 @@ HOOKS = {
         Hook("pt_trace_unix_send", "unix_stream_sendmsg"),
         Hook("pt_trace_unix_receive", "unix_stream_recvmsg", returns=True),
     ),
-    # Returns first: what is entered must be seen to leave.
+    # Ends first: what is entered must be seen to leave. The kernel has few probes at returns (10, or two for each CPU)
+    # and every blocked call holds one, so TCP has one only where its function for the purpose was inlined.
     Way.KPROBE: (
-        Hook("pt_probe_received", "tcp_recvmsg", returns=True),
+        Hook(
+            "pt_probe_copied",
+            "tcp_cleanup_rbuf",
+            instead=Hook("pt_probe_received", "tcp_recvmsg", returns=True),
+        ),
         Hook("pt_probe_received", "unix_stream_recvmsg", returns=True),
         Hook("pt_probe_tcp_send", "tcp_sendmsg"),
         Hook("pt_probe_tcp_receive", "tcp_recvmsg"),
@@ -95,7 +102,7 @@ def link(programs: _native.Object, way: Way) -> list[int]:
     made: list[int] = []
     try:
         for hook in HOOKS[way]:
-            made += _link(programs.program_fd(hook.program), hook, way)
+            made += _link(programs, hook, way)
     except _native.NativeError:
         for fd in made:
             os.close(fd)
@@ -103,7 +110,8 @@ def link(programs: _native.Object, way: Way) -> list[int]:
     return made
 
 
-def _link(program_fd: int, hook: Hook, way: Way) -> tuple[int, ...]:
+def _link(programs: _native.Object, hook: Hook, way: Way) -> tuple[int, ...]:
+    program_fd = programs.program_fd(hook.program)
     if way is Way.TRACING:
         return (_native.link_tracing(program_fd),)
     if way is Way.TRACEPOINT:
@@ -111,6 +119,8 @@ def _link(program_fd: int, hook: Hook, way: Way) -> tuple[int, ...]:
     try:
         return _native.link_kprobe(program_fd, hook.place, returns=hook.returns)
     except _native.NativeError as error:
+        if hook.instead and error.errno == errno.ENOENT:
+            return _link(programs, hook.instead, way)
         if error.errno == errno.ENOENT and hook.place.startswith("unix_"):
             return ()  # a kernel without Unix sockets, or with them in a module not loaded
         raise

@@ -58,9 +58,9 @@ class Census:
             self._pids.discard(fact.pid)
         return fact
 
-    def other_end(self, head: SecretsHead) -> None:
-        """Secrets of a handshake that is known: only who has them too is news."""
-        self._count(head.session, head.pid, attributed=head.attributed)
+    def take_head(self, head: SecretsHead) -> None:
+        """Who has these secrets, where the fact itself is not looked at."""
+        self._count(head.session, head.pid, attributed=head.family != 0)
 
     def _count(self, session: int, pid: int, *, attributed: bool) -> None:
         known = self._open.get(session)

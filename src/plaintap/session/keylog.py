@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from plaintap.config import STANDARD_OUTPUT
+from plaintap.config_show import STANDARD_OUTPUT
 from plaintap.errors import OutputError
 from plaintap.events import SecretLogged, SecretsSeen
 from plaintap.keys.collector import Collector
@@ -47,6 +47,8 @@ class KeyLog:
                 raise
             notice(f"{error.message}; the keys are only counted")
             return
+        if file.is_shared:
+            notice(f"another plaintap writes keys to {path} too: lines of both may be in it twice")
         for label, client_random in file.lines():
             self.collector.know(label, client_random)
         self._sink = QueuedSink(file, lossless=lossless)

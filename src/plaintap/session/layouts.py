@@ -13,13 +13,35 @@ import queue
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from plaintap.errors import TargetError, UsageError
-from plaintap.modules.attacher import Library
+from plaintap.modules.attacher import Library, OtherHalf
 from plaintap.modules.base import ProbePlan
-from plaintap.targets.layouts.lookup import differences, find_layout, nearest_names
-from plaintap.targets.layouts.model import KnownLayout, Origin
+from plaintap.targets.layouts.lookup import differences, find_layout, is_same_release, nearest_names
+from plaintap.targets.layouts.model import Family, KnownLayout, Origin
+from plaintap.targets.version import AWS_LC, BORINGSSL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A library kept open, with its libcrypto where a process has one mapped: their paths may lead elsewhere soon."""
+
+    fd: int
+    beside: str
+    libcrypto_fd: int | None
+
+    @property
+    def libcrypto(self) -> str | None:
+        return None if self.libcrypto_fd is None else f"/proc/self/fd/{self.libcrypto_fd}"
+
+    def close(self) -> None:
+        os.close(self.fd)
+        if self.libcrypto_fd is not None:
+            os.close(self.libcrypto_fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +49,7 @@ class _Asked:
     """A library to be calibrated."""
 
     library: Library
-    fd: int
-    beside: str
+    file: _File
 
 
 class Settled(NamedTuple):
@@ -39,39 +60,69 @@ class Settled(NamedTuple):
     why_not: str = ""
 
 
+class _Forced(NamedTuple):
+    """What the user said every library of that kind is."""
+
+    version: str
+    known: KnownLayout
+
+    def is_for(self, version: str | None) -> bool:
+        """Not for what says that it is something else: versions of OpenSSL are numbers, its relatives have names."""
+        if version is None:
+            return True
+        if self.known.layout.family is Family.OPENSSL:
+            return version[:1].isdigit()
+        return version.startswith((BORINGSSL, AWS_LC))
+
+
 class Layouts:
     """`find` and `attached` are called together, by one thread at a time; `close` by any."""
 
-    def __init__(self, *, ssl_version: str | None, keys: bool) -> None:
-        """With `keys`, layouts of the tables are put to the test too. Raises UsageError for an unknown version."""
-        self._forced = _named_layout(ssl_version) if ssl_version else None
+    def __init__(self, *, ssl_version: str | None, keys: bool, notice: Callable[[str], None]) -> None:
+        """With `keys`, layouts of the tables are put to the test too. Raises UsageError for an unknown version.
+
+        `notice` is told once of each version that a file says it is and `ssl_version` says it is not.
+        """
+        self._forced = _Forced(ssl_version, _named_layout(ssl_version)) if ssl_version else None
+        self._notice = notice
+        self._contradicted: set[str] = set()
         self._keys = keys
         self._settled: deque[Settled] = deque()
-        self._file: tuple[int, str] | None = None
+        self._file: _File | None = None
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._lock = threading.Lock()
 
-    def find(self, plan: ProbePlan, path: str, fd: int) -> KnownLayout | None:
+    def find(self, plan: ProbePlan, path: str, fd: int, other_half: OtherHalf) -> KnownLayout | None:
         """What the tables say; the file is kept open when that is to be tested."""
-        if self._forced and _is_openssl(plan.version):
-            return self._forced
+        if self._forced:
+            self._tell_contradiction(plan, self._forced)
+            if self._forced.is_for(plan.version):
+                return self._forced.known
         known = find_layout(plan.version) if plan.version else None
         if self._keys or known is None or known.origin is not Origin.TABLE:
             with self._lock:
                 self._forget_file()
                 if not self._closed:
-                    self._file = os.dup(fd), path
+                    self._file = _File(os.dup(fd), path, _open_libcrypto(other_half()))
         return known
+
+    def _tell_contradiction(self, plan: ProbePlan, forced: _Forced) -> None:
+        version = plan.version
+        if version is None or version in self._contradicted or is_same_release(version, forced.version):
+            return
+        self._contradicted.add(version)
+        taken = "is taken for" if forced.is_for(version) else "is no"
+        self._notice(f"{plan.name}: says that it is {version}, {taken} {forced.version} (--ssl_version)")
 
     def attached(self, library: Library) -> None:
         """The library that `find` was asked for is there now: calibrates it if need be."""
         with self._lock:
             if self._file is None:
                 return
-            (fd, path), self._file = self._file, None
-            self._queue.put(_Asked(library, fd, path))
+            file, self._file = self._file, None
+            self._queue.put(_Asked(library, file))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="calibration", daemon=True)
                 self._thread.start()
@@ -96,12 +147,12 @@ class Layouts:
             self._forget_file()
             with contextlib.suppress(queue.Empty):
                 while asked := self._queue.get_nowait():
-                    os.close(asked.fd)
+                    asked.file.close()
             self._queue.put(None)
 
     def _forget_file(self) -> None:
         if self._file:
-            os.close(self._file[0])
+            self._file.close()
             self._file = None
 
     def _work(self) -> None:
@@ -114,14 +165,24 @@ class Layouts:
                     Settled(asked.library, None, f"{asked.library.name} cannot be calibrated: {error!r}")
                 )
             finally:
-                os.close(asked.fd)
+                asked.file.close()
+
+
+def _open_libcrypto(path: str | None) -> int | None:
+    if path is None:
+        return None
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # its process has ended: what lies beside the library must do
+        return None
 
 
 def _calibrate(asked: _Asked) -> Settled:
     from plaintap.targets.calibration.calibrator import calibrated  # noqa: PLC0415 - few captures need it
 
     try:
-        found = calibrated(asked.fd, name=asked.library.name, beside=asked.beside)
+        file = asked.file
+        found = calibrated(file.fd, name=asked.library.name, beside=file.beside, libcrypto=file.libcrypto)
     except TargetError as error:
         return Settled(asked.library, None, error.message)
     return Settled(asked.library, found)
@@ -144,11 +205,6 @@ def explain_difference(name: str, before: KnownLayout | None, found: KnownLayout
     if not differing:
         return ""
     return f"{name}: not built as its version says ({', '.join(differing)}): the layout found by calibration is used"
-
-
-def _is_openssl(version: str | None) -> bool:
-    """Not for what says that it is something else."""
-    return version is None or version[:1].isdigit()
 
 
 def _named_layout(version: str) -> KnownLayout:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from plaintap.events import Meta
 from plaintap.modules.probes import layout_bytes, secret_places
 from plaintap.session.layouts import explain_difference, explain_layout
@@ -52,17 +54,14 @@ class Libraries:
     def _tell(self, library: Library) -> None:
         calibrated = library.layout is not None and library.layout.origin is Origin.CALIBRATION
         self._add(library, trusted=calibrated or not self._sees_hellos)
-        secrets = secret_places(library.layout)
-        self._recording.meta(Meta(library=library.number, name=library.name, path=library.path, layout=secrets or None))
 
     def _add(self, library: Library, *, trusted: bool) -> None:
+        secrets = secret_places(library.layout)
         self._pipeline.add_library(
-            library.number,
-            library.name,
-            tells_ends=library.tells_ends,
-            secrets=secret_places(library.layout),
-            trusted=trusted,
+            library.number, library.name, tells_ends=library.tells_ends, secrets=secrets, trusted=trusted
         )
+        said = Meta(library=library.number, name=library.name, path=library.path)
+        self._recording.meta(replace(said, layout=secrets, trusted=trusted) if secrets else said)
 
     def settle(self, attacher: Attacher) -> None:
         """What calibration found since the last time is in force from here on."""

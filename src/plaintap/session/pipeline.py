@@ -6,33 +6,30 @@ It asks for no privilege and knows no kernel; a recording and a ring feed it ali
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Protocol
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from plaintap.config import STANDARD_OUTPUT, CommonConfig
-from plaintap.errors import OutputError
-from plaintap.events import Fact, Kind, Record, SecretLogged, SecretsSeen, secrets_head
-from plaintap.messages import Connection, Exchange, Message, Totals
-from plaintap.outputs.base import FormatOptions, SinkClosed
-from plaintap.outputs.registry import NothingFormatter, make_formatter
-from plaintap.outputs.sinks.queued import QueuedSink
-from plaintap.outputs.sinks.stdout import StdoutSink
-from plaintap.protocols.bodies import decode_body
+from plaintap.config import CommonConfig
+from plaintap.config_show import STANDARD_OUTPUT
+from plaintap.errors import UsageError
+from plaintap.events import Fact, Kind, Record, SecretLogged, SecretsSeen, brief_secrets, secrets_head
+from plaintap.messages import Connection, Message, Totals
+from plaintap.outputs.registry import FormatChoice, parse_formats
 from plaintap.protocols.options import ParserOptions
-from plaintap.protocols.registry import Registry
+from plaintap.protocols.registry import ENTRIES, Registry
 from plaintap.session.census import Census
 from plaintap.session.keylog import KeyLog
+from plaintap.session.outputs import BODY_MAX_BYTES, Outputs
+from plaintap.session.processes import Processes
 from plaintap.streams.connections import Connections, LifeCycle
+
+if TYPE_CHECKING:
+    from plaintap.protocols.protobuf_schema import ProtoSchemas
 
 _SECRETS = int(Kind.SECRETS)
 RAW_RECORDS = 2  # -vv
-BODY_MAX_BYTES = 64 << 20
-"""Of one body, where all of it is asked for."""
-STDOUT, STDERR = 1, 2
 KERNEL_LOSSES_IN_BYTES = ("ring_full_bytes", "unread_bytes", "beyond_ceiling_bytes")
 
 
@@ -65,6 +62,7 @@ class Pipeline:
         stop: Callable[[], None],
         learn: Callable[[Fact], None],
         reporter: Reporter,
+        processes: Processes,
         live: bool = True,
     ) -> None:
         """`stop` is called when enough was shown or nobody looks any more, `learn` with every fact.
@@ -72,9 +70,9 @@ class Pipeline:
         A live pipeline drops and counts what its output does not take in time; another waits. Raises OutputError when
         keys are all that is wanted and their file cannot be written.
         """
-        self.exchanges = 0
         self.losses: dict[str, int] = {}
-        self.shows = common.wants_text and (common.format != "none" or not live)
+        choices = parse_formats(common.format)
+        self.shows = common.wants_text and bool(choices or not live)
         """Without it only facts are asked for, and counted."""
         self._common = common
         self._stop = stop
@@ -82,23 +80,27 @@ class Pipeline:
         self._reporter = reporter
         self._census = Census()
         self._endless: set[str] = set()
+        registry = _registry(common, choices)
         self._keylog = self._open_keylog(live=live) if common.wants_keylog else None
-        # Where keys are all that standard output has, what is said of them goes beside it.
-        beside = self._keylog is not None and common.keylog_path == STANDARD_OUTPUT
-        self._fd = STDERR if beside else STDOUT
-        stdout = StdoutSink(STDERR, name="standard error") if beside else StdoutSink()
-        self._sink = QueuedSink(stdout, lossless=not live)
-        self.set_clock_offset(clock_offset_ns)
-        limit_bytes = common.body_limit or BODY_MAX_BYTES
-        bodies = common.verbose > 0 or common.hex or common.format == "ecapture"
+        self._outputs = Outputs(
+            common,
+            choices,
+            clock_offset_ns=clock_offset_ns,
+            # Where keys are all that standard output has, what is said of them goes beside it.
+            beside_keys=self._keylog is not None and common.keylog_path == STANDARD_OUTPUT,
+            lossless=not live,
+            notice=reporter.notice,
+            stop=stop,
+        )
         self.connections = Connections(
             self._emit,
-            Registry(ParserOptions(body_limit=limit_bytes if bodies else 0)).recognise,
-            want_records=common.verbose >= RAW_RECORDS,
+            registry.recognise,
+            want_records=common.verbose >= RAW_RECORDS or any(choice.form.records for choice in choices),
             life_cycle=self._life_cycle,
             on_fact=self._take_fact,
             on_failure=lambda where: reporter.debug(f"a parser failed, its stream is shown raw: {where}"),
         )
+        self.connections.describe = processes.describe
 
     def _open_keylog(self, *, live: bool) -> KeyLog:
         common, alone = self._common, not self.shows
@@ -108,7 +110,7 @@ class Pipeline:
     @property
     def failed(self) -> bool:
         """An output could not take everything; of keys only where they were all that was wanted."""
-        return self._sink.failed or (self._keylog is not None and self._keylog.failed)
+        return self._outputs.failed or (self._keylog is not None and self._keylog.failed)
 
     @property
     def keys_to(self) -> str:
@@ -150,120 +152,83 @@ class Pipeline:
 
     def set_clock_offset(self, clock_offset_ns: int) -> None:
         """From here on times of day are shown with this offset."""
-        common = self._common
-        terminal = os.isatty(self._fd)
-        color = common.color == "always" or (common.color == "auto" and terminal and not os.environ.get("NO_COLOR"))
-        options = FormatOptions(
-            clock_offset_ns=clock_offset_ns,
-            width=shutil.get_terminal_size().columns if terminal else None,
-            color=color,
-            verbose=common.verbose,
-            hex_dump=common.hex,
-            body_limit=common.body_limit,
-            decode_body=partial(decode_body, limit_bytes=common.body_limit or BODY_MAX_BYTES),
-        )
-        self._format: Callable[[Message], str] = make_formatter(common.format, options).format
+        self._outputs.set_clock_offset(clock_offset_ns)
 
     def _emit(self, messages: list[Message]) -> None:
-        if self._common.count:
-            messages = self._up_to_the_count(messages, self._common.count)
-        self.exchanges += sum(type(message) is Exchange for message in messages)
-        text = "".join(map(self._format, messages))
-        if text:
-            self._sink.write(text.encode())
-
-    def _up_to_the_count(self, messages: list[Message], count: int) -> list[Message]:
-        left = count - self.exchanges
-        taken: list[Message] = []
-        for message in messages:
-            if left <= 0:
-                break
-            taken.append(message)
-            left -= type(message) is Exchange
-        if left <= 0:
-            self._stop()
-        return taken
+        self._outputs.show(messages)
 
     def _take_fact(self, fact: Fact) -> None:
         """Keys go to their file at once; what is told of them is no loss when it cannot be."""
         if self._keylog and isinstance(fact, (SecretsSeen, SecretLogged)):
             secrets = self._keylog.take(fact)
-            if secrets and (text := self._format(secrets)):
-                self._sink.write(text.encode())
+            if secrets:
+                self._outputs.show([secrets])
         self._learn(fact)
 
     def feed(self, batch: list[Record]) -> None:
         """Shows what the records complete; when nothing is shown, facts are enough."""
-        with self._output():
-            if self.shows:
-                self.connections.feed(batch)
-            else:
-                for record in batch:
-                    if record[1] == _SECRETS and self._is_known_handshake(record):
-                        continue
-                    if fact := self._census.take(record):
-                        self._take_fact(fact)
-            self._sink.flush()
+        if self.shows:
+            self.connections.feed(batch)
+        else:
+            for record in batch:
+                if record[1] == _SECRETS and self._took_secrets(record):
+                    continue
+                if fact := self._census.take(record):
+                    self._take_fact(fact)
+        self._flush()
+
+    def _flush(self) -> None:
+        self._outputs.flush()
         if self._keylog:
             self._keylog.flush()
 
-    def _is_known_handshake(self, record: Record) -> bool:
-        """The other end's secrets, which are most of what comes where only keys are wanted, told by a few bytes."""
-        if not self._keylog or record[0]:
+    def _took_secrets(self, record: Record) -> bool:
+        """What comes for every handshake where only keys are wanted; False leaves the record to who takes any."""
+        if not self._keylog or record[0] or self._common.verbose:
             return False
         head = secrets_head(record[4])
-        if head is None or not self._keylog.collector.has_all(head.client_random):
+        if head is None:
             return False
-        self._keylog.collector.repeated += 1
-        self._census.other_end(head)
+        self._census.take_head(head)
+        if self._keylog.collector.has_all(head.client_random):
+            self._keylog.collector.repeated += 1  # the other end of the connection
+        else:
+            fact = brief_secrets(head, record[4])
+            self._keylog.take(fact)
+            self._learn(fact)
         return True
 
     def tick(self, now_ns: int) -> None:
         """About once a second: shows what has waited long enough."""
-        with self._output():
-            self.connections.tick(now_ns)
-            self._sink.flush()
-        if self._keylog:
-            self._keylog.flush()
-
-    @contextlib.contextmanager
-    def _output(self) -> Iterator[None]:
-        """A reader that has gone ends the capture; an output that fails is said once and counted."""
-        try:
-            yield
-        except SinkClosed:
-            self._format = NothingFormatter().format
-            if self._fd == STDOUT:
-                self._stop()
-        except OutputError as error:
-            self._reporter.notice(f"{error.message}; what cannot be written is counted")
+        self.connections.tick(now_ns)
+        self._flush()
 
     def close(self, kernel: dict[str, int], *, now_ns: int, duration_s: float) -> Totals:
         """Ends every connection; the totals with the kernel side's loss counters joined in."""
-        streams, census = self.connections, self._census
-        with self._output():
-            streams.close(now_ns)
-        with self._output():
-            self._sink.drain()
-        with self._output():
-            self._sink.close()
+        self.connections.close(now_ns)
+        # What the outputs are told cannot hold what they themselves lose.
+        self._outputs.conclude(self._totals(kernel, duration_s=duration_s))
+        self._outputs.close()
         if self._keylog:
             self._keylog.close()
+        return self._totals(kernel, duration_s=duration_s)
+
+    def _totals(self, kernel: dict[str, int], *, duration_s: float) -> Totals:
+        streams, census = self.connections, self._census
         losses = {
             **kernel,
             **self.losses,
             **(self._keylog.losses() if self._keylog else {}),
+            **self._outputs.losses(),
             "evicted_connections": streams.evicted,
             "undecodable_records": streams.undecodable + census.undecodable,
             "parser_failures": streams.parser_failures,
-            "sink_dropped": self._sink.dropped_writes,
-            "sink_dropped_bytes": self._sink.dropped_bytes,
         }
         return Totals(
             duration_s=duration_s,
             processes=streams.processes + census.processes,
             connections=streams.connections + census.connections,
-            exchanges=self.exchanges,
+            exchanges=self._outputs.exchanges,
             bytes=streams.read_bytes + streams.written_bytes,
             lost_bytes=max(streams.lost_bytes, sum(kernel.get(name, 0) for name in KERNEL_LOSSES_IN_BYTES)),
             losses={name: number for name, number in losses.items() if number},
@@ -273,14 +238,38 @@ class Pipeline:
 
     def hurry(self) -> None:
         """Whoever reads the output is waited for no longer than a moment; safe in a signal handler."""
-        self._sink.hurry()
+        self._outputs.hurry()
         if self._keylog:
             self._keylog.hurry()
 
     def abandon(self) -> None:
         """Lets go of the outputs; nothing after `close`."""
-        self._sink.hurry()
-        with contextlib.suppress(SinkClosed, OutputError):
-            self._sink.close()
+        self._outputs.abandon()
         if self._keylog:
             self._keylog.abandon()
+
+
+def _registry(common: CommonConfig, choices: Sequence[FormatChoice]) -> Registry:
+    """The parsers, told what the outputs need of them. Raises UsageError."""
+    if common.protocol is not None and common.protocol not in ENTRIES:
+        near = difflib.get_close_matches(common.protocol, ENTRIES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(ENTRIES)}"
+        raise UsageError(f"--protocol: expected a protocol, got {common.protocol!r}", hint=hint)
+    limit_bytes = common.body_limit or BODY_MAX_BYTES
+    if any(choice.form.whole_bodies for choice in choices):
+        limit_bytes = BODY_MAX_BYTES
+    bodies = common.verbose > 0 or common.hex or any(choice.form.bodies for choice in choices)
+    options = ParserOptions(
+        body_limit=limit_bytes if bodies else 0,
+        schemas=_schemas(common.proto),
+        wants_stream_messages=bool(choices),
+    )
+    return Registry(options, only=common.protocol)
+
+
+def _schemas(files: Sequence[str]) -> ProtoSchemas | None:
+    if not files:
+        return None
+    from plaintap.protocols.protobuf_schema import load_schemas  # noqa: PLC0415 - few captures need it
+
+    return load_schemas([Path(file) for file in files])

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from plaintap.config import ReplayConfig
 from plaintap.errors import RecordingError
-from plaintap.events import Fact, Meta, Record
+from plaintap.events import Fact, Kind, Meta, ProcessFacts, Record, decode_fact
 from plaintap.messages import Totals
 from plaintap.runtime import recording
 from plaintap.session.pipeline import Pipeline, Reporter
+from plaintap.session.processes import Processes
+
+_META = int(Kind.META)
 
 NS_PER_S = 1_000_000_000
 LONGEST_WAIT_S = 3600.0
@@ -26,8 +30,15 @@ class Replay:
         self._stopped = False
         self._ended = False
         self._counters: dict[str, int] = {}
+        self._processes = Processes()
         self._pipeline = Pipeline(
-            config.common, clock_offset_ns=0, stop=self._stop, learn=self._learn, reporter=reporter, live=False
+            config.common,
+            clock_offset_ns=0,
+            stop=self._stop,
+            learn=self._learn,
+            reporter=reporter,
+            processes=self._processes,
+            live=False,
         )
         self._last_ns = 0
         self._began_ns = 0
@@ -40,7 +51,7 @@ class Replay:
     def run(self) -> int:
         """The exit code. Raises RecordingError."""
         try:
-            for batch in recording.batches(self._config.path, cut=self._cut):
+            for batch in self._batches():
                 self._feed(batch)
                 if self._stopped:
                     break
@@ -75,6 +86,25 @@ class Replay:
         self._reporter.notice(f"{self._config.path} ends inside a record: its {size_bytes} bytes are left out")
         self._pipeline.losses["cut_recording_bytes"] = size_bytes
 
+    def _batches(self) -> Iterator[list[Record]]:
+        """Each after the next was looked at."""
+        before: list[Record] = []
+        try:
+            for batch in recording.batches(self._config.path, cut=self._cut):
+                self._look_ahead(batch)
+                yield before
+                before = batch
+        except RecordingError:
+            yield before
+            raise
+        yield before
+
+    def _look_ahead(self, batch: list[Record]) -> None:
+        """What was found out of a process stands behind the records that made it known."""
+        for session, kind, _, _, data, _ in batch:
+            if not session and kind == _META and (facts := _process_of(data)):
+                self._processes.tell(facts)
+
     def _feed(self, batch: list[Record]) -> None:
         if not batch:
             return
@@ -103,10 +133,20 @@ class Replay:
         if fact.clock_offset_ns is not None:
             self._pipeline.set_clock_offset(fact.clock_offset_ns)
         if fact.library is not None:
-            self._pipeline.add_library(fact.library, fact.name, tells_ends=True, secrets=fact.layout)
+            # Where that was not recorded there is no telling either whether ClientHellos were seen.
+            trusted = fact.trusted is not False
+            self._pipeline.add_library(fact.library, fact.name, tells_ends=True, secrets=fact.layout, trusted=trusted)
         if fact.counters is not None:
             self._counters = fact.counters
             self._ended = True
+
+
+def _process_of(record: bytes) -> ProcessFacts | None:
+    try:
+        fact = decode_fact(_META, record)
+    except ValueError:
+        return None  # counted when it is fed
+    return fact.process if isinstance(fact, Meta) else None
 
 
 def replay(config: ReplayConfig, *, reporter: Reporter) -> int:

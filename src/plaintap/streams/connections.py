@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 from plaintap.events import (
@@ -22,15 +21,16 @@ from plaintap.events import (
     Record,
     SessionEnded,
     SessionSeen,
-    Socket,
     UnixSocketSeen,
     decode_fact,
 )
 from plaintap.messages import Connection, Message, RecordSeen
 from plaintap.parsing import Recognise
+from plaintap.streams.sockets import Sockets
 from plaintap.streams.worker import Losses, Worker
 
-MAX_WORKERS = 16384
+MAX_WORKERS = 65536
+"""6.6 KB each, measured with HTTP/1 on them."""
 IDLE_TICKS = 10
 _EVICTED_SHARE = 16
 
@@ -68,6 +68,8 @@ class Connections:
     ) -> None:
         self.libraries: dict[int, str] = {}
         """Name of a library by its number in the records; its owner fills it."""
+        self.describe: Callable[[Connection], None] | None = None
+        """Its owner may set it: adds what else is known of the process of a connection, once that is known."""
         self.connections = 0
         self.processes = 0
         self.evicted = 0
@@ -84,7 +86,7 @@ class Connections:
         # Evicted and idle sessions may speak again, and their identity is told only once; of a process that has
         # exited, the totals may still come.
         self._dormant: dict[int, tuple[Connection, tuple[int, int]]] = {}
-        self._unix_sockets: dict[int, UnixSocketSeen] = {}
+        self._sockets = Sockets(max_sockets=max_workers)
         self._sessions_of: dict[int, set[int]] = {}
         self._living: set[int] = set()
         self._ended_bytes = [0, 0]
@@ -186,7 +188,7 @@ class Connections:
         elif isinstance(fact, SessionEnded):
             self._ended(fact)
         elif isinstance(fact, UnixSocketSeen):
-            self._keep_unix_socket(fact)
+            self._sockets.keep_unix(fact)
         elif isinstance(fact, ProcessExited):
             for session in list(self._sessions_of.get(fact.pid, ())):
                 self._end(session, ts_ns, "closed")
@@ -204,22 +206,15 @@ class Connections:
         if connection.pid != seen.pid:
             self._move(connection, seen.pid)
         connection.uid = seen.uid
-        connection.comm = seen.comm
+        if connection.comm != seen.comm:
+            connection.comm = seen.comm
+            if self.describe:
+                self.describe(connection)
         connection.ssl = seen.ssl
         connection.library = self.libraries.get(seen.library, "")
         if seen.socket:
-            connection.socket = self._with_path(seen.session, seen.socket)
+            self._sockets.learn(connection, seen.socket)
         worker.closes_when_idle = self._life_cycle(connection) is LifeCycle.DEFAULT
-
-    def _keep_unix_socket(self, seen: UnixSocketSeen) -> None:
-        """It is told before the session is, and once."""
-        self._unix_sockets[seen.session] = seen
-        if len(self._unix_sockets) > self._max_workers:
-            del self._unix_sockets[next(iter(self._unix_sockets))]
-
-    def _with_path(self, session: int, socket: Socket) -> Socket:
-        seen = self._unix_sockets.get(session)
-        return replace(socket, path=seen.path, peer_pid=seen.peer_pid) if seen else socket
 
     def _move(self, connection: Connection, pid: int) -> None:
         """Its process is known now."""
@@ -280,9 +275,9 @@ class Connections:
 
     def _end(self, session: int, ts_ns: int, reason: str, *, for_good: bool = False) -> None:
         worker = self._workers.pop(session)
-        if for_good:
-            self._unix_sockets.pop(session, None)
         connection = worker.connection
+        if for_good:
+            self._sockets.forget(connection)
         worker.close(ts_ns, reason)
         self._ended_bytes[READ] += worker.seen_bytes(READ)
         self._ended_bytes[WRITE] += worker.seen_bytes(WRITE)

@@ -83,9 +83,9 @@ class Worker:
 
     # What a parser is offered (parsing.Outlet).
 
-    def unclaimed(self, direction: int, ts_ns: int, data: bytes, /) -> None:
+    def unclaimed(self, direction: int, ts_ns: int, data: bytes, /, protocol: str = "") -> None:
         if data:
-            self.emit(Raw(self.connection, direction, ts_ns, self.end[direction] - len(data), data))
+            self.emit(Raw(self.connection, direction, ts_ns, self.end[direction] - len(data), data, protocol))
 
     def become(self, parser: Parser | None, /) -> None:
         self._parser = parser

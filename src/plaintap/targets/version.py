@@ -52,8 +52,10 @@ _MARK = b"SSL "
 _BEFORE_MARK = (len("Open"), len("Libre"))
 _BORINGSSL_ONLY: Final = ("SSL_CTX_set_grease_enabled", "SSL_get_cipher_by_value", "SSL_SESSION_from_bytes")
 _AWS_LC_ONLY: Final = "awslc_api_version_num"
+LOG_SECRET_OF_BORINGSSL: Final = "_ZN4bssl*14ssl_log_secretE*"
+"""The linker may have left nothing else of BoringSSL that tells it; the strings may be of something else."""
 _NUMBER_FUNCTIONS: Final = ("OpenSSL_version_num", "SSLeay")
-TELLING_FUNCTIONS: Final = (*_BORINGSSL_ONLY, _AWS_LC_ONLY, *_NUMBER_FUNCTIONS)
+TELLING_FUNCTIONS: Final = (*_BORINGSSL_ONLY, _AWS_LC_ONLY, LOG_SECRET_OF_BORINGSSL, *_NUMBER_FUNCTIONS)
 # [endbr64] [push rbp; mov rbp, rsp] mov eax (or rax), number [pop rbp] ret
 _NUMBER_CODE = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?(?:\x55\x48\x89\xe5)?(?:\xb8|\x48\xc7\xc0)(....)\x5d?\xc3", re.DOTALL)
 _NUMBER_CODE_BYTES = 24
@@ -91,7 +93,7 @@ def sibling_libcrypto(elf: ElfFile, path: str) -> str | None:
 
 
 def _tell(elf: ElfFile, found: Mapping[str, Symbol]) -> str | None:
-    if found.keys() & {*_BORINGSSL_ONLY, _AWS_LC_ONLY}:
+    if found.keys() & {*_BORINGSSL_ONLY, _AWS_LC_ONLY, LOG_SECRET_OF_BORINGSSL}:
         version = _only(elf, lambda text: text.startswith((BORINGSSL, AWS_LC)), any_will_do=True)
         return version or (AWS_LC if _AWS_LC_ONLY in found else BORINGSSL)
     symbol = next((found[name] for name in _NUMBER_FUNCTIONS if name in found), None)

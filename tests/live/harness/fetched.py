@@ -11,6 +11,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -99,7 +100,20 @@ def _wheel(requirement: str, folder: Path) -> None:
         pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
         _run(*pip, *chosen.split(), "--dest", scratch, requirement, folder=folder)
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive:
-            archive.extractall(folder)
+            archive.extractall(folder)  # noqa: S202 - a zip file, not a tar
+
+
+def sdist(requirement: str) -> Fetch:
+    """A source distribution of PyPI, unpacked: its files are under its name and version."""
+    return partial(_sdist, requirement)
+
+
+def _sdist(requirement: str, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:")
+        _run(*pip, "--dest", scratch, requirement, folder=folder)
+        with tarfile.open(next(Path(scratch).glob("*.tar.gz"))) as archive:
+            archive.extractall(folder, filter="data")
 
 
 def site(*requirements: str) -> Fetch:

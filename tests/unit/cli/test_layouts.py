@@ -104,6 +104,7 @@ def test_calibration_disagrees(cli: Cli, library: Library, calibration: Callable
     outcome = cli("layouts", "--check", path)
     assert (outcome.code, outcome.err) == (1, "")
     assert "  calibration  disagrees about 1 of the fields\n    session: 2328 in the table, 2360 found\n" in outcome.out
+    assert "\n  capture      uses what calibration found\n" in outcome.out
     assert "\n    session=2360,\n" in outcome.out
     answer = json.loads(cli("layouts", "--json", "--check", path).out)
     assert answer["differences"] == {"session": [2328, 2360]}
@@ -115,7 +116,11 @@ def test_calibration_is_not_possible(cli: Cli, library: Library, calibration: Ca
     path = library(0x30000160)
     outcome = cli("layouts", "--check", path)
     assert outcome.code == 0
-    assert outcome.out.endswith("\n  calibration  not possible: it is a program\\x1b[31m\n")
+    assert outcome.out.endswith(
+        "\n  calibration  not possible: it is a program\\x1b[31m\n"
+        "  capture      uses the layout of its version unproven; -m keylog holds its client randoms against"
+        " ClientHellos, and says if its keys are doubtful\n"
+    )
     answer = json.loads(cli("layouts", "--json", "--check", path).out)
     assert (answer["problem"], answer["calibrated"], answer["good"]) == ("it is a program\x1b[31m", None, True)
 
@@ -128,12 +133,19 @@ def test_a_guess_is_called_one(cli: Cli, library: Library, calibration: Callable
     assert "\n    client_random=352,\n" in outcome.out
 
 
+def test_a_guess_that_cannot_be_tested(cli: Cli, library: Library, calibration: Callable[[Layout | str], None]) -> None:
+    calibration("it is a program")
+    outcome = cli("layouts", "--check", library(0x300000F0 + 0x100))
+    assert outcome.code == 0
+    assert "\n  capture      uses that guess, and says so; -m keylog holds its client randoms" in outcome.out
+
+
 def test_no_layout_but_calibration(cli: Cli, library: Library, calibration: Callable[[Layout | str], None]) -> None:
     calibration(layout_of("3.6.5"))
     outcome = cli("layouts", "--check", library(0x30700010))
     assert outcome.code == 0
     assert "  layout       none is known for this version; known are 3.6.5 and 4.0.0\n" in outcome.out
-    assert "  calibration  found a layout\n" in outcome.out
+    assert "  calibration  found a layout\n  capture      uses what calibration found\n" in outcome.out
     assert "\n    has_type=True,\n" in outcome.out
     assert "\n    exporter_secret=2044,\n" in outcome.out
 
@@ -145,6 +157,7 @@ def test_neither(cli: Cli, library: Library, calibration: Callable[[Layout | str
     assert outcome.err == ""
     assert "  version      unknown: the file does not tell\n" in outcome.out
     assert "  layout       none is known for this version\n" in outcome.out
+    assert "  capture      takes no keys from it, and tells its connections by their system calls only\n" in outcome.out
 
 
 def test_files_that_hold_no_library(cli: Cli, tmp_path: Path) -> None:
@@ -152,7 +165,7 @@ def test_files_that_hold_no_library(cli: Cli, tmp_path: Path) -> None:
     outcome = cli("layouts", "--check", path)
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == (
-        f"plaintap: {path} holds no OpenSSL-family library: it defines neither SSL_read nor SSL_write\n"
+        f"plaintap: {path} holds no OpenSSL-family library: it does not define SSL_read or SSL_write\n"
         "  hint: give libssl, or the program it is linked into\n"
     )
     missing = tmp_path / "none"

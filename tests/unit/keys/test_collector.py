@@ -211,6 +211,15 @@ def test_a_layout_nobody_vouches_for_is_doubted_once() -> None:
     )
 
 
+def test_what_was_said_of_a_library_is_not_said_again_when_its_layout_is_told_again() -> None:
+    watched = Watched(trusted=False)
+    for again in range(2):
+        for number in range(3 * DOUBTFUL_AFTER):
+            watched.lines(strange(number + again * 3 * DOUBTFUL_AFTER))
+        watched.collector.set_layout(1, "libssl 3.0.22", OFFSETS, trusted=False)
+    assert len(watched.said) == 1
+
+
 @pytest.mark.parametrize("version", [0x0303, 0x0304])
 def test_a_client_random_that_is_always_the_same_is_none(version: int) -> None:
     """What is at the wrong place may be a constant; each handshake but the first then looks like one seen before."""

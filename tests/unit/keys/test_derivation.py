@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from tls13_vectors import VECTORS, WHOLE, Vector
 
-from plaintap.keys.derivation import HASH_SIZES, early_secret_without_psk, expand_labels, hash_of_suite
+from plaintap.keys.derivation import HASH_SIZES, early_secret_without_psk, expand_labels, hash_of_suite, label_info
 
 NAMES = ("c hs traffic", "s hs traffic", "c ap traffic", "s ap traffic", "exp master")
 
@@ -20,7 +20,8 @@ def test_expand_labels(vector: Vector) -> None:
         (NAMES[:2], "handshake_secret", "handshake_traffic_hash"),
         (NAMES[2:], "master_secret", "server_finished_hash"),
     ):
-        expanded += expand_labels(vector.kept[source], names, vector.kept[transcript], algorithm)
+        infos = [label_info(name, algorithm) for name in names]
+        expanded += expand_labels(vector.kept[source], infos, vector.kept[transcript], algorithm)
     assert tuple(zip(WHOLE, expanded, strict=True)) == vector.lines
 
 

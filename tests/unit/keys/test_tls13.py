@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tls13_vectors import OFFSETS, RESUMED_EARLY_SECRET, RFC8448, SHA384, VECTORS, WHOLE, Vector
 
-from plaintap.keys.tls13 import Found, find_secrets
+from plaintap.keys.tls13 import Finder, Found
 
 BOTH = pytest.mark.parametrize("vector", VECTORS, ids=["rfc8448", "sha384"])
 UPDATED = bytes(range(1, 49))
 """An application secret N."""
 OWN = {name: OFFSETS[name] for name in ("client_traffic_secret", "server_traffic_secret", "exporter_secret")}
+
+
+def find_secrets(block: bytes, offsets: Mapping[str, int], cipher: int) -> Found:
+    return Finder(offsets).find(block, cipher)
 
 
 def updated(vector: Vector, *names: str) -> bytes:

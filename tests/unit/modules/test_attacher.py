@@ -11,7 +11,7 @@ from fake_attaching import BETTER, LAYOUT, library, make_bench, mapped, scans
 
 from plaintap.errors import KernelError, TargetError
 from plaintap.modules import attacher as attacher_module
-from plaintap.modules.attacher import Library
+from plaintap.modules.attacher import Library, OtherHalf
 from plaintap.modules.base import NotHookable, ProbePlan
 from plaintap.modules.cookies import pack_cookie
 from plaintap.modules.files import Identity
@@ -249,7 +249,7 @@ def test_a_library_without_names_is_said_to_debug_once(tmp_path: Path) -> None:
 def test_the_layout_is_there_before_the_first_probe(tmp_path: Path) -> None:
     asked: list[tuple[str | None, str, int]] = []
 
-    def layout_for(plan: ProbePlan, path: str, fd: int) -> KnownLayout:
+    def layout_for(plan: ProbePlan, path: str, fd: int, _half: OtherHalf) -> KnownLayout:
         asked.append((plan.version, path, os.fstat(fd).st_ino))
         return LAYOUT
 
@@ -263,7 +263,7 @@ def test_the_layout_is_there_before_the_first_probe(tmp_path: Path) -> None:
 
 def test_no_layout_takes_the_place_of_a_refused_librarys(tmp_path: Path) -> None:
     layouts = iter([LAYOUT, None])
-    made = make_bench(layout_for=lambda _plan, _path, _fd: next(layouts))
+    made = make_bench(layout_for=lambda _plan, _path, _fd, _half: next(layouts))
     made.kernel.refuses = KernelError("no")
     made.attacher.look_at(mapped(library(tmp_path / "a.so")))
     made.kernel.refuses = None
@@ -275,7 +275,7 @@ def test_no_layout_takes_the_place_of_a_refused_librarys(tmp_path: Path) -> None
 
 
 def test_a_better_layout_later(tmp_path: Path) -> None:
-    made = make_bench(layout_for=lambda _plan, _path, _fd: LAYOUT)
+    made = make_bench(layout_for=lambda _plan, _path, _fd, _half: LAYOUT)
     made.attacher.look_at(mapped(library(tmp_path / "libfake.so")))
     assert made.attacher.relayout(1, BETTER) == made.attacher.libraries[0]
     assert made.attacher.libraries[0].layout == BETTER
@@ -291,6 +291,22 @@ def test_the_version_is_asked_of_the_other_half_that_is_mapped(tmp_path: Path, m
     assert asked == [(7,)]
     assert made.plans == [str(path), str(half)]
     assert len(made.kernel.attached) == 1
+
+
+def test_a_link_beside_the_library_that_leads_elsewhere_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an absolute link in a container, which leads into this host's root when it is followed from here."""
+    path = library(tmp_path / "libfake.so")
+    (tmp_path / "opt").mkdir()
+    half = library(tmp_path / "opt" / "libfakecrypto.so.1.2")
+    (tmp_path / "libfakecrypto.so.1").symlink_to("/opt/libfakecrypto.so.1.2")
+    halves: list[str | None] = []
+    scans(monkeypatch, mapped(path), mapped(half))
+    made = make_bench(layout_for=lambda _plan, _path, _fd, other_half: halves.append(other_half()))
+    made.attacher.look_at(mapped(path))
+    assert made.plans == [str(path), str(half)]
+    assert halves == [str(half)]
 
 
 def test_a_library_whose_other_half_is_not_mapped_is_attached_all_the_same(

@@ -28,11 +28,11 @@ def test_carriers_in_the_other_half(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     made = make_bench()
     made.attacher.look_at(mapped(path))
     assert made.attacher.attach_bios(1, 7)
-    assert made.kernel.attached[1:] == [(half.stat().st_ino, [Probe("pt_bio_write", 64, 1)], 1, ())]
-    assert made.debug[-1] == f"attached {half} for fake 1.0: a hand-over"
+    assert made.kernel.attached[1:] == [(half.stat().st_ino, [Probe("pt_bio_write", 64, 1)], 1, (7,))]
+    assert made.debug[-1] == f"attached {half} in pid 7 for fake 1.0: a hand-over"
 
 
-def test_carriers_once_for_each_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_carriers_once_for_each_library_and_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = library(tmp_path / "libfake.so"), library(tmp_path / "b.so")
     half = crypto(tmp_path / "libfakecrypto.so.1")
     scans(monkeypatch, mapped(first), mapped(half))
@@ -40,7 +40,7 @@ def test_carriers_once_for_each_library(tmp_path: Path, monkeypatch: pytest.Monk
     for path in (first, second):
         made.attacher.look_at(mapped(path))
     assert [made.attacher.attach_bios(number, pid) for number, pid in ((1, 7), (1, 8), (2, 7))] == [True] * 3
-    assert [number for _, _, number, _ in made.kernel.attached[2:]] == [1, 2]
+    assert [(number, pids) for _, _, number, pids in made.kernel.attached[2:]] == [(1, (7,)), (1, (8,)), (2, (7,))]
 
 
 def test_carriers_in_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +112,15 @@ def test_the_oldest_processes_are_forgotten(tmp_path: Path, monkeypatch: pytest.
     made.attacher.look_at(mapped(path))
     assert all(made.attacher.attach_bios(1, pid) for pid in (7, 8, 9, 9, 8, 7))
     assert asked == [(7,), (8,), (9,), (7,)]
+
+
+def test_what_the_kernel_side_took_back_is_attached_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, half = library(tmp_path / "libfake.so"), crypto(tmp_path / "libfakecrypto.so.1")
+    scans(monkeypatch, mapped(path), mapped(half))
+    made = make_bench()
+    made.attacher.look_at(mapped(path))
+    assert [made.attacher.attach_bios(1, 7) for _ in range(2)] == [True, True]
+    assert made.kernel.inodes[1:] == [half.stat().st_ino]
+    made.kernel.on_demand.clear()
+    assert made.attacher.attach_bios(1, 7)
+    assert made.kernel.inodes[1:] == [half.stat().st_ino] * 2

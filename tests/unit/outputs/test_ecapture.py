@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from plaintap.events import READ, WRITE
-from plaintap.messages import ConnectionEnded, Lost, Raw
+from plaintap.messages import ConnectionEnded, GrpcMessage, Lost, Raw, ServerSentEvent, WebSocketMessage
 from plaintap.outputs.base import undecoded
 from plaintap.outputs.ecapture import EcaptureFormatter
 
@@ -53,3 +53,27 @@ def test_raw_lost_and_ends(make_connection: Make) -> None:
 def test_unknown_socket(make_connection: Make) -> None:
     text = formatter().format(Raw(make_connection(socket=None), WRITE, 0, 0, b"x"))
     assert text == "PID:8123, Comm:curl, Src:?:0, Dest:?:0,\nx\n\n"
+
+
+def test_messages_in_streams(make_connection: Make) -> None:
+    connection = make_connection()
+    sent = WebSocketMessage(connection, True, "text", b"hi\x1b", 9, 0, 0, missing_bytes=1, note="odd")
+    assert formatter().format(sent) == f"{SENT}WebSocket text, 9 bytes\nhi\\x1b\n… 5 bytes more\n(odd)\n\n"
+    close = WebSocketMessage(connection, False, "close", b"", 2, 0, 0, 1000, compressed=True)
+    assert formatter().format(close) == f"{RECEIVED}WebSocket close 1000, 2 bytes\n\n"
+    event = ServerSentEvent(connection, True, 0, "tick", "a\nb", "7")
+    assert formatter().format(event) == f"{RECEIVED}event tick 7\na\nb\n\n"
+    call = GrpcMessage(connection, False, False, 0, "orders.Orders", "Place", b"\n\x01x", 3, 1)
+    text = formatter(hex_dump=True).format(call)
+    assert text.startswith(f"{RECEIVED}gRPC orders.Orders/Place, message 1, 3 bytes\n00000000  0a 01 78 ")
+
+
+def test_what_is_unknown_says_so(make_exchange: Make, make_request: Make, make_response: Make) -> None:
+    request = make_request(
+        method="", target="", version="2", headers=[(b"", b""), (b"a", b"b")], trailers=((b"t", b"1"),)
+    )
+    response = make_response(status=0, version="2", reason="", headers=[], body_bytes=0)
+    text = formatter().format(make_exchange(request=request, response=response))
+    assert text == (
+        f"{SENT}(unknown) (unknown) HTTP/2\n(unknown): (unknown)\na: b\n\nt: 1\n\n{RECEIVED}HTTP/2 (unknown)\n\n\n"
+    )

@@ -15,6 +15,7 @@ from plaintap.outputs.magic import binary_name
         (b"\x00\x00\x00\x18ftypavif", "AVIF image"),
         (b"\x00\x00\x00\x18ftypisom", "MPEG-4 video"),
         (b"\0" * 257 + b"ustar", "tar archive"),
+        (b"Obj\x01\x04", "Avro file"),
         (b"\x00asm\x01", "WebAssembly module"),
         (b"unknown", ""),
         (b"", ""),

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaintap.outputs.pretty import as_text, indent_json, media_type, show_body
+from plaintap.outputs.pretty import PARTS_DEPTH_LIMIT, as_text, indent_json, media_type, show_body
 
 JSON = b"application/json"
+PACKED = [b"application/msgpack", b"application/x-protobuf", b"application/json-seq"]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -62,6 +64,61 @@ def test_form_fields() -> None:
     assert show(b"nofields", kind) == "nofields\n"
 
 
+def test_msgpack_is_shown_as_json() -> None:
+    data = msgspec.msgpack.encode({"id": 7, "tags": ["a\x1b"], "raw": b"\xff"})
+    assert show(data, b"application/msgpack") == (
+        '{\n  "id": 7,\n  "tags": [\n    "a\\u001b"\n  ],\n  "raw": "/w=="\n}\n'
+    )
+    assert show(data[:-1], b"application/x-msgpack") == f"binary data (application/x-msgpack), {len(data) - 1} B\n"
+    assert show(data, b"application/msgpack", limit=8).startswith("binary data (application/msgpack)")
+
+
+def test_json_one_by_line() -> None:
+    assert show(b'{"a":1}\n{"b":2}\n', b"application/x-ndjson") == '{"a":1}\n{"b":2}\n'
+    assert show(b'\x1e{"a":1}\n', b"application/json-seq") == '{"a":1}\n'
+
+
+def test_protobuf_by_its_fields() -> None:
+    data = b"\x08\x96\x01\x12\x02hi\x12\x00"
+    assert show(data, b"application/x-protobuf") == "protobuf, fields 1, 2 (2 times), 9 B\n"
+    assert show(data, b"application/x-protobuf", limit=5) == "protobuf (application/x-protobuf), 9 B\n"
+    assert show(b"hello", b"application/protobuf") == "protobuf (application/protobuf), 5 B\n"
+
+
+FORM = b"multipart/form-data; boundary=xyz"
+PARTS = (
+    b'preamble\r\n--xyz\r\nContent-Disposition: form-data; name="a"\r\n\r\nvalue\r\n'
+    b"--xyz\r\nContent-Type: application/json\r\n\r\n[1]\r\n"
+    b'--xyz\r\nContent-Disposition: form-data; filename="\x1b[2J"\r\nContent-Type: image/png\r\n\r\n'
+    b"\x89PNG\r\n\x1a\n\x00\x00\r\n--xyz--\r\n"
+)
+
+
+def test_multipart_by_part() -> None:
+    assert show(PARTS, FORM) == (
+        '── part 1\nContent-Disposition: form-data; name="a"\n\nvalue\n'
+        "── part 2\nContent-Type: application/json\n\n[\n  1\n]\n"
+        '── part 3\nContent-Disposition: form-data; filename="\\x1b[2J"\nContent-Type: image/png\n\nPNG image, 10 B\n'
+    )
+
+
+def test_multipart_that_was_cut() -> None:
+    shown = show(PARTS, FORM, limit=PARTS.index(b"[1]") + 2)
+    assert shown.endswith(
+        f"── part 2\nContent-Type: application/json\n\n[\n  1\n… {len(PARTS) - PARTS.index(b'[1]') - 2} B more\n"
+    )
+    assert show(PARTS, b"multipart/mixed").startswith("binary data (multipart/mixed)")
+    assert show(b"text", FORM) == "text\n"
+
+
+def test_multipart_within_multipart_ends() -> None:
+    body, kind = b"x", b"text/plain"
+    for number in range(20):
+        body = b"--%d\r\nContent-Type: %b\r\n\r\n%b\r\n--%d--" % (number, kind, body, number)
+        kind = b"multipart/mixed; boundary=%d" % number
+    assert show(body, kind).count("── part 1\n") == PARTS_DEPTH_LIMIT
+
+
 def test_text_is_escaped_but_keeps_its_lines() -> None:
     assert show(b"a\r\nb\tc\x1b[2J\x07\n", b"text/plain") == "a\nb\tc\\x1b[2J\\x07\n"
     assert show("ä \u202e \u009b".encode(), b"text/plain") == "ä \\u202e \\u009b\n"
@@ -109,7 +166,9 @@ def test_media_type() -> None:
 
 
 @given(
-    st.binary(), st.sampled_from([b"", JSON, b"text/plain", b"application/x-www-form-urlencoded"]), st.integers(0, 9)
+    st.binary() | st.lists(st.sampled_from([b"--xyz", b"--", b"\r\n", b"a: b", b"\x00"])).map(b"".join),
+    st.sampled_from([b"", JSON, b"text/plain", b"application/x-www-form-urlencoded", *PACKED, FORM]),
+    st.integers(0, 9),
 )
 def test_any_body_is_whole_lines(data: bytes, content_type: bytes, limit: int) -> None:
     shown = show(data, content_type, limit)

@@ -107,6 +107,7 @@ def test_summary_line() -> None:
         ({"watch_lost": 4}, ["4 mapping notices: a new library may have been missed"]),
         ({"not_held": 1}, ["1 process: not stopped at a new library, its first bytes may be missing"]),
         ({"sessions_without_secrets": 1}, ["1 connection: ended before their keys were found"]),
+        ({"sessions_evicted": 2}, ["2 sessions: the kernel's table was full, their streams began anew"]),
         ({"secrets_refused": 2}, ["2 handshakes: secrets that were not whole, or contradicted each other"]),
         ({"keylog_lost": 1}, ["1 secret set: could not be written"]),
         ({"keylog_failed": 1}, ["the key log: it could not be opened"]),

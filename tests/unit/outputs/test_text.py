@@ -447,4 +447,4 @@ def test_any_exchange_is_one_harmless_line(
     assert_harmless(line)
     assert line.endswith("\n")
     assert line.count("\n") == 1
-    assert f" {status}  " in line
+    assert f" {status or '?'}  " in line

@@ -8,110 +8,41 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from http1_play import (
+    BAD,
+    CHUNKED,
+    CONNECT,
+    FRAMES,
+    GET,
+    HEAD,
+    HEAD_OK,
+    HELLO,
+    OK,
+    POST,
+    REFUSED,
+    SESSION,
+    SWITCHED,
+    UPGRADE,
+    Piece,
+    Player,
+    play,
+    play_lossy,
+    raw_line,
+    show,
+)
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from plaintap.events import READ, WRITE
-from plaintap.messages import ConnectionEnded, Exchange, Lost, Message, Raw
+from plaintap.messages import Exchange, Message, Raw
 from plaintap.protocols.http1_pairing import INTERIM_LIMIT, PENDING_LIMIT, PENDING_LIMIT_BYTES, TURNS_LIMIT
 from plaintap.protocols.http1_reader import FIELDS_LIMIT, HEAD_LIMIT_BYTES
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.registry import Registry
 from plaintap.streams.connections import Connections
-
-GET = b"GET /a?b=1 HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
-CHUNKED = (
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"5;name=value\r\nhello\r\n6\r\n\nworld\r\n0\r\nX-Trailer: yes\r\n\r\n"
-)
-POST = b"POST /p HTTP/1.1\r\nContent-Length: 4\r\n\r\nwork"
-HEAD = b"HEAD /h HTTP/1.1\r\n\r\n"
-HEAD_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
-CONNECT = b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n"
-UPGRADE = b"GET /ws HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-FRAMES = b"\x81\x85mask....."
-REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nsecret"
-BAD = b"GET / HTTP/1.1\r\n\x00\r\n\r\n"
-
-SESSION = 7
-
-Piece = tuple[int, bytes]
-
-
-@dataclass
-class Player:
-    """A capture of one connection: `say` is a record, `lose` one that never came, both in order of time."""
-
-    body_limit: int = 1 << 20
-    messages: list[Message] = field(default_factory=list)
-    now_ns: int = 0
-    offset: list[int] = field(default_factory=lambda: [0, 0])
-    said: list[bytearray] = field(default_factory=lambda: [bytearray(), bytearray()])
-
-    def __post_init__(self) -> None:
-        registry = Registry(ParserOptions(body_limit=self.body_limit))
-        self.connections = Connections(self.messages.extend, registry.recognise)
-
-    def say(self, direction: int, data: bytes) -> None:
-        self.now_ns += 1
-        self.connections.feed([(SESSION, direction, self.offset[direction], self.now_ns, data, 1)])
-        self.offset[direction] += len(data)
-        self.said[direction] += data
-
-    def lose(self, direction: int, size: int) -> None:
-        self.said[direction] += bytes(size)
-        self.offset[direction] += size
-
-    def close(self) -> list[Message]:
-        self.connections.close(self.now_ns + 1)
-        assert self.connections.parser_failures == 0
-        ends = [message for message in self.messages if isinstance(message, ConnectionEnded)]
-        assert ends == self.messages[-1:]
-        return self.messages[: -len(ends)] if ends else []
-
-
-def play(pieces: Iterable[Piece], **options: int) -> list[Message]:
-    player = Player(**options)  # type: ignore[arg-type]
-    for direction, data in pieces:
-        player.say(direction, data)
-    return player.close()
-
-
-def show(messages: Iterable[Message]) -> list[str]:
-    """A message in one line, without its times."""
-    return [_line(message) for message in messages]
-
-
-def raw_line(direction: int, offset: int, data: bytes) -> str:
-    return f"raw {'wrote' if direction == WRITE else 'read'}@{offset} {data!r}"
-
-
-def _line(message: Message) -> str:
-    if isinstance(message, Exchange):
-        request, response = message.request, message.response
-        asked = "?" if request is None else f"{request.method} {request.target}{_state(request)}"
-        answer = "?" if response is None else f"{response.status}{_state(response)}"
-        interim = "".join(f"{status} " for status in message.interim)
-        return f"{'->' if message.outgoing else '<-'} {asked} = {interim}{answer}"
-    if isinstance(message, Raw):
-        return raw_line(message.direction, message.offset, message.data)
-    if isinstance(message, Lost):
-        return f"lost {'wrote' if message.direction == WRITE else 'read'}@{message.offset} {message.missing_bytes}"
-    raise AssertionError(message)
-
-
-def _state(head: object) -> str:
-    body = b"".join(head.body)  # type: ignore[attr-defined]
-    text = f" {body.decode()!r}" if body else ""
-    if head.missing_bytes:  # type: ignore[attr-defined]
-        text += f" -{head.missing_bytes}"  # type: ignore[attr-defined]
-    return text if head.complete else f"{text} cut"  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -195,16 +126,15 @@ ROWS = [
         [(WRITE, UPGRADE), (READ, SWITCHED), (READ, b"\x81\x02hi"), (WRITE, b"\x81\x82mask..")],
         [
             "-> GET /ws = 101",
-            raw_line(READ, len(SWITCHED), b"\x81\x02hi"),
-            raw_line(WRITE, len(UPGRADE), b"\x81\x82mask.."),
+            "ws read b'hi'",
+            "ws wrote b'CO'",
         ],
-        cuttable=False,
     ),
     Row(
         "websocket in one record",
-        [(WRITE, UPGRADE + b"early"), (READ, SWITCHED + b"\x81\x02hi")],
-        ["-> GET /ws = 101", raw_line(READ, len(SWITCHED), b"\x81\x02hi"), raw_line(WRITE, len(UPGRADE), b"early")],
-        cuttable=False,
+        [(WRITE, UPGRADE + b"\x81\x82mask.."), (READ, SWITCHED + b"\x81\x02hi")],
+        ["-> GET /ws = 101", "ws read b'hi'", "ws wrote b'CO'"],
+        cuttable=False,  # which side speaks first depends on it
     ),
     Row(
         "upgrade declined",
@@ -332,6 +262,7 @@ def raw_bytes(messages: list[Message], direction: int) -> bytes:
 
 @given(st.lists(st.tuples(st.sampled_from([READ, WRITE]), st.binary(min_size=1, max_size=40)), max_size=12))
 def test_bytes_that_are_no_http_come_out_as_they_went_in(pieces: list[Piece]) -> None:
+    assume(not any(b"HTTP/" in data for _, data in pieces))  # it finds "A / HTTP/1.0"
     messages = play(pieces)
     for direction in (READ, WRITE):
         assert raw_bytes(messages, direction) == b"".join(data for way, data in pieces if way == direction)
@@ -407,7 +338,8 @@ def test_an_exchange_in_full() -> None:
     assert request.headers == [(b"Host", b"example.com"), (b"Accept", b"*/*")]
     assert (request.first_ns, request.last_ns, response.first_ns, response.last_ns) == (1, 2, 3, 4)
     assert (response.status, response.reason, response.body_bytes) == (200, "OK", 11)
-    assert response.headers == [(b"Transfer-Encoding", b"chunked"), (b"X-Trailer", b"yes")]
+    assert response.headers == [(b"Transfer-Encoding", b"chunked")]
+    assert response.trailers == [(b"X-Trailer", b"yes")]
 
 
 def test_versions() -> None:
@@ -434,11 +366,6 @@ def test_reason_that_is_no_utf8() -> None:
     assert exchange.response.reason == "\\xffé"
 
 
-def test_target_that_is_not_ascii_is_not_claimed() -> None:
-    request = b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n"
-    assert show(play([(WRITE, request)])) == [raw_line(WRITE, 0, request)]
-
-
 @pytest.mark.parametrize(
     ("limit", "kept"), [(0, b""), (3, b"hel"), (5, b"hello"), (8, b"hello\nwo"), (99, b"hello\nworld")]
 )
@@ -462,18 +389,6 @@ def test_upgrade_with_a_body_keeps_to_the_limit() -> None:
 # Losses.
 
 
-def play_lossy(steps: Iterable[tuple[int, bytes | int]], **options: int) -> list[Message]:
-    """A number stands for so many bytes that were lost."""
-    player = Player(**options)  # type: ignore[arg-type]
-    for direction, step in steps:
-        if isinstance(step, int):
-            player.lose(direction, step)
-        else:
-            player.say(direction, step)
-    return player.close()
-
-
-HELLO = "-> GET /a?b=1 = 200 'hello'"
 WORK = "-> POST /p 'work' = 200 'hello'"
 
 GAPS: dict[str, tuple[list[tuple[int, bytes | int]], list[str]]] = {
@@ -535,13 +450,13 @@ GAPS: dict[str, tuple[list[tuple[int, bytes | int]], list[str]]] = {
         ["lost read@0 30", "-> HEAD /h = ?", "-> HEAD /h = 200", HELLO],
     ),
     "between an upgrade and its answer": (
-        [(WRITE, UPGRADE), (WRITE, b"early"), (WRITE, 3), (WRITE, b"late"), (READ, SWITCHED + b"hi")],
+        [(WRITE, UPGRADE), (WRITE, b"early"), (WRITE, 3), (WRITE, b"late"), (READ, SWITCHED + b"\x81\x02hi")],
         [
             f"lost wrote@{len(UPGRADE) + 5} 3",
             raw_line(WRITE, len(UPGRADE), b"early"),
             raw_line(WRITE, len(UPGRADE) + 8, b"late"),
             "-> GET /ws = 101",
-            raw_line(READ, len(SWITCHED), b"hi"),
+            "ws read b'hi'",
         ],
     ),
     "in a body before HEAD": (
@@ -725,6 +640,7 @@ def test_nothing_endless_is_kept(name: str) -> None:
         offset += len(data)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    connections.close(2)
     assert time.process_time() - began_s < 10  # seconds even where everything is slow; it took minutes
     assert peak_bytes < 6 * HEAD_LIMIT_BYTES
     assert connections.parser_failures == 0
@@ -753,7 +669,8 @@ def test_too_many_fields(records: list[Piece], expected: list[str]) -> None:
 def test_trailers_of_a_message_that_was_cut_are_shown() -> None:
     exchange = only(play([(WRITE, GET), (READ, TRAILERS_BEGUN + b"A: b\r\nC: ")]))
     assert exchange.response is not None
-    assert exchange.response.headers == [(b"Transfer-Encoding", b"chunked"), (b"A", b"b")]
+    assert exchange.response.headers == [(b"Transfer-Encoding", b"chunked")]
+    assert exchange.response.trailers == [(b"A", b"b")]
     assert not exchange.response.complete
 
 

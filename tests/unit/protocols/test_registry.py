@@ -37,7 +37,7 @@ def test_fits(head: bytes) -> None:
     "head",
     [
         b"",
-        b"get / HTTP/1.1",
+        b"get / HTTP/2.0\r\n",
         b"GETX",
         b"GET key",
         b"GET  /",
@@ -45,7 +45,7 @@ def test_fits(head: bytes) -> None:
         b"HTTP/2 200",
         b"HTTP/1.1 OK",
         b"HTTPS",
-        b"CONNECT / HTTP/1.1",
+        b"CONNECT / RTSP/1.0\r\n",
         b"\x16\x03\x01",
         b"*1\r\n",
     ],

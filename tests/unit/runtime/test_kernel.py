@@ -68,6 +68,8 @@ class LoadedKernel(Kernel):
         self.filters = Filters()
         self._wanted = wanted or Wanted(secrets=True)
         self._left_without_secrets = 0
+        self._layouts = {}
+        self._on_demand = None
         self._links = []
         self._lock = threading.Lock()
         self._detached = False
@@ -193,8 +195,42 @@ def test_a_layout_is_given_to_its_library(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(_native, "map_update", lambda *update: updates.append(update))
     kernel = LoadedKernel()
     kernel.set_layout(7, b"a layout")
-    assert updates == [(1001, b"\7\0\0\0", b"a layout")]
-    assert kernel.object.maps_asked == ["pt_layouts"]
+    assert updates == [
+        (1001, b"\1\0\0\0", b"a layout"),
+        (1001, b"\7\0\0\0", b"\1\0\0\0"),
+    ]
+    assert kernel.object.maps_asked == ["pt_layouts", "pt_layout_of"]
+
+
+def test_a_layout_that_was_set_is_never_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that run may be in the middle of it; libraries alike share one."""
+    kernel = LoadedKernel()
+    maps: list[tuple[str, int, bytes]] = []
+
+    def update(_fd: int, key: bytes, value: bytes) -> None:
+        maps.append((kernel.object.maps_asked[-1], int.from_bytes(key, "little"), value))
+
+    monkeypatch.setattr(_native, "map_update", update)
+    for library, packed in ((7, b"first"), (8, b"first"), (7, b"second"), (7, b"first")):
+        kernel.set_layout(library, packed)
+    assert [(number, packed) for name, number, packed in maps if name == "pt_layouts"] == [
+        (1, b"first"),
+        (2, b"second"),
+    ]
+    given = [(library, number[0]) for name, library, number in maps if name == "pt_layout_of"]
+    assert given == [(7, 1), (8, 1), (7, 2), (7, 1)]
+    assert maps[0][0] == "pt_layouts"  # there before anybody is told of it
+
+
+def test_layouts_are_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native, "map_update", lambda *_update: None)
+    monkeypatch.setattr("plaintap.runtime.kernel.LAYOUTS_MAX", 3)
+    kernel = LoadedKernel()
+    kernel.set_layout(1, b"first")
+    kernel.set_layout(1, b"second")
+    with pytest.raises(KernelError, match="more than 3 different layouts"):
+        kernel.set_layout(1, b"third")
+    kernel.set_layout(2, b"second")
 
 
 def test_only_runs_of_loaded_programs_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,5 +313,38 @@ def test_detached_is_when_every_link_is_closed(links: FakeLinks) -> None:
     kernel.attach(0, PROBES, library=1)
     assert len(links.still_open()) == 3
     kernel.detach()
+    kernel.wait_detached()
+    assert links.still_open() == []
+
+
+def test_on_demand_is_for_one_process(links: FakeLinks) -> None:
+    kernel = LoadedKernel()
+    assert not kernel.has_on_demand(1, "libcrypto", 7)
+    kernel.attach_on_demand(0, PROBES, library=1, file="libcrypto", pid=7)
+    assert [pid for pid, _, _ in links.made] == [7, 7, 7]
+    asked = [(1, "libcrypto", 7), (1, "libcrypto", 8), (2, "libcrypto", 7), (1, "node", 7)]
+    assert [kernel.has_on_demand(*one) for one in asked] == [True, False, False, False]
+    kernel.detach()
+    kernel.wait_detached()
+    assert links.still_open() == []
+
+
+def test_on_demand_is_for_everybody_where_links_are(links: FakeLinks) -> None:
+    kernel = LoadedKernel(by_pid=False)
+    kernel.attach_on_demand(0, PROBES, library=1, file="libcrypto", pid=7)
+    assert [pid for pid, _, _ in links.made] == [0, 0, 0]
+    assert kernel.has_on_demand(1, "libcrypto", 8)
+    kernel.detach()
+    kernel.wait_detached()
+    assert links.still_open() == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_demanded_after_the_end_goes_at_once(links: FakeLinks, before: bool) -> None:
+    kernel = LoadedKernel()
+    if before:
+        kernel.attach_on_demand(0, PROBES, library=1, file="libcrypto", pid=7)
+    kernel.detach()
+    kernel.attach_on_demand(0, PROBES, library=1, file="libcrypto", pid=8)
     kernel.wait_detached()
     assert links.still_open() == []

@@ -157,8 +157,15 @@ def test_kprobes_are_an_event_and_a_link_each(links: FakeLinks) -> None:
 
 def test_what_is_entered_is_seen_to_leave(links: FakeLinks) -> None:
     link(Way.KPROBE)
-    returns = [returns for _, _, returns in links.made]
-    assert returns == sorted(returns, reverse=True)
+    ends = [program in {"pt_probe_received", "pt_probe_copied"} for program, _, _ in links.made]
+    assert ends == sorted(ends, reverse=True)
+    assert {place for _, place, returns in links.made if returns} == {"unix_stream_recvmsg"}
+
+
+def test_tcp_takes_a_probe_at_returns_only_where_nothing_else_does(links: FakeLinks) -> None:
+    links.failing = {"tcp_cleanup_rbuf": errno.ENOENT}
+    assert link(Way.KPROBE) == links.fds
+    assert links.made[0] == ("pt_probe_received", "tcp_recvmsg", True)
     assert {place for _, place, returns in links.made if returns} == {"tcp_recvmsg", "unix_stream_recvmsg"}
 
 
@@ -189,7 +196,7 @@ def test_before_its_tracepoints_there_were_none(links: FakeLinks) -> None:
 def test_a_kernel_without_unix_sockets_has_the_others(links: FakeLinks) -> None:
     links.failing = {"unix_stream_sendmsg": errno.ENOENT, "unix_stream_recvmsg": errno.ENOENT}
     assert link(Way.KPROBE) == links.fds
-    assert {place for _, place, _ in links.made} == {"tcp_sendmsg", "tcp_recvmsg"}
+    assert {place for _, place, _ in links.made} == {"tcp_sendmsg", "tcp_recvmsg", "tcp_cleanup_rbuf"}
 
 
 @pytest.mark.parametrize(("place", "number"), [("tcp_sendmsg", errno.ENOENT), ("unix_stream_sendmsg", errno.EMFILE)])

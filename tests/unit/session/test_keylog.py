@@ -20,6 +20,7 @@ from plaintap.events import READ, WRITE, Fact, SecretsSeen
 from plaintap.messages import Totals
 from plaintap.session import replay
 from plaintap.session.pipeline import Pipeline
+from plaintap.session.processes import Processes
 
 SOCKET = ipv4_socket(local_port=40000, remote_port=443)
 GET = b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n"
@@ -75,7 +76,12 @@ class Live:
         self.learnt: list[Fact] = []
         common = CommonConfig(model=model, keylogfile=str(path), color="never", **options)  # type: ignore[arg-type]
         self.pipeline = Pipeline(
-            common, clock_offset_ns=0, stop=self._stop, learn=self.learnt.append, reporter=self.listener
+            common,
+            clock_offset_ns=0,
+            stop=self._stop,
+            learn=self.learnt.append,
+            reporter=self.listener,
+            processes=Processes(),
         )
         self.pipeline.add_library(1, "libssl 3.0.22", tells_ends=True, secrets=OFFSETS, trusted=trusted)
         self._decoder = _native.Decoder()
@@ -108,6 +114,20 @@ def test_keys_alone(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert not live.pipeline.failed
     assert capfd.readouterr() == ("", "")
     assert [type(fact) for fact in live.learnt] == [SecretsSeen, SecretsSeen]
+
+
+def test_what_is_told_of_keys_makes_no_difference_to_them(path: Path, tmp_path: Path) -> None:
+    """With -v each record is decoded whole, without it only what keys are made of."""
+    told = tmp_path / "told.log"
+    records = [tls13(), tls12(), tls13(session=6, pid=78), tls12(2, pid=79)]
+    totals = []
+    for place, verbose in ((path, 0), (told, 1)):
+        live = Live(place, verbose=verbose)
+        live.feed(*records)
+        totals.append((live.pipeline.repeated_secrets, live.close()))
+    assert path.read_text() == told.read_text()
+    assert totals[0] == totals[1]
+    assert totals[0][0] == 1
 
 
 def test_keys_are_there_before_the_end(path: Path) -> None:
@@ -357,3 +377,14 @@ def test_a_recording_without_a_layout_has_the_keys_that_need_none(tmp_path: Path
     assert done.code == 1
     assert done.listener.totals
     assert done.listener.totals.losses == {"secrets_refused": 1}
+
+
+def test_two_captures_into_one_file_are_told(path: Path) -> None:
+    first, second = Live(path), Live(path)
+    assert first.listener.notices == []
+    assert second.listener.notices == [f"another plaintap writes keys to {path} too: lines of both may be in it twice"]
+    first.feed(tls12(1))
+    second.feed(tls12(2))
+    first.close()
+    second.close()
+    assert path.read_text().splitlines() == [master_key_line(b"\1" * 32), master_key_line(b"\2" * 32)]

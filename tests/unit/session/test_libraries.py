@@ -77,7 +77,7 @@ class Bench:
 
 def bench(*attached: Library, sees_hellos: bool = True) -> Bench:
     ends = FakeEnds([*attached])
-    layouts = Layouts(ssl_version=None, keys=True)
+    layouts = Layouts(ssl_version=None, keys=True, notice=ends.said.append)
     libraries = Libraries(
         layouts,
         cast("Pipeline", ends),
@@ -89,8 +89,9 @@ def bench(*attached: Library, sees_hellos: bool = True) -> Bench:
     return Bench(ends, layouts, libraries)
 
 
-def meta_of(library: Library) -> Meta:
-    return Meta(library=1, name=library.name, path=library.path, layout=secret_places(library.layout) or None)
+def meta_of(library: Library, *, trusted: bool) -> Meta:
+    secrets = secret_places(library.layout)
+    return Meta(library=1, name=library.name, path=library.path, layout=secrets, trusted=trusted)
 
 
 def test_a_layout_of_the_tables_is_watched_where_that_is_possible() -> None:
@@ -98,7 +99,13 @@ def test_a_layout_of_the_tables_is_watched_where_that_is_possible() -> None:
         made = bench(sees_hellos=sees_hellos)
         made.libraries.attached(LIBRARY)
         assert made.ends.added == [(1, SECRETS, not sees_hellos)]
-        assert made.ends.metas == [meta_of(LIBRARY)]
+        assert made.ends.metas == [meta_of(LIBRARY, trusted=not sees_hellos)]
+
+
+def test_without_secrets_there_is_nothing_to_trust() -> None:
+    made = bench()
+    made.libraries.attached(replace(LIBRARY, layout=None))
+    assert made.ends.metas == [Meta(library=1, name=LIBRARY.name, path=LIBRARY.path)]
 
 
 def test_a_layout_that_was_right_is_trusted_and_stays() -> None:
@@ -106,7 +113,8 @@ def test_a_layout_that_was_right_is_trusted_and_stays() -> None:
     made = bench(LIBRARY)
     made.settle(Settled(LIBRARY, SAME))
     assert made.ends.added == [(1, SECRETS, True)]
-    assert (made.ends.relaid, made.ends.metas, made.ends.said) == ([], [], [])
+    assert made.ends.metas == [meta_of(LIBRARY, trusted=True)]
+    assert (made.ends.relaid, made.ends.said) == ([], [])
     assert made.ends.debug == ["OpenSSL 3.0.13: layout confirmed by calibration"]
 
 
@@ -115,7 +123,7 @@ def test_another_layout_is_in_force_and_told() -> None:
     made.settle(Settled(LIBRARY, OTHER))
     assert made.ends.relaid == [OTHER]
     assert made.ends.added == [(1, SECRETS, True)]
-    assert made.ends.metas == [meta_of(made.ends.libraries[0])]
+    assert made.ends.metas == [meta_of(made.ends.libraries[0], trusted=True)]
     assert made.ends.said == [
         "OpenSSL 3.0.13: not built as its version says (session): the layout found by calibration is used"
     ]

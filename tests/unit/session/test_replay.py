@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from record_bytes import Speaker, ipv4_socket, recording
+from record_bytes import Handshake, Speaker, ipv4_socket, recording
+from tls13_vectors import OFFSETS, RFC8448
 
 from plaintap.config import CommonConfig, ReplayConfig
 from plaintap.errors import RecordingError
@@ -49,6 +50,7 @@ class Shown:
     code: int
     text: str
     totals: Totals
+    notices: list[str]
 
 
 Show = Callable[..., Shown]
@@ -63,7 +65,7 @@ def show(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Show:
         common = CommonConfig(color="never", **options)  # type: ignore[arg-type]
         code = replay(ReplayConfig(path=str(path), common=common), reporter=listener)
         assert listener.totals
-        return Shown(code, capfd.readouterr().out, listener.totals)
+        return Shown(code, capfd.readouterr().out, listener.totals, listener.notices)
 
     return run
 
@@ -151,3 +153,21 @@ def test_a_cut_file_is_good_up_to_the_cut(show: Show, curl: Speaker, cut: int) -
     assert shown.totals.losses["unfinished_recording"] == 1
     assert shown.totals.losses["cut_recording_bytes"] == len(last[-1]) - cut
     assert shown.code == 1
+
+
+@pytest.mark.parametrize(("trusted", "doubts"), [(True, 0), (None, 0), (False, 1)])
+def test_a_layout_is_believed_as_it_was_when_it_was_recorded(
+    show: Show, tmp_path: Path, *, trusted: bool | None, doubts: int
+) -> None:
+    """Of handshakes whose client randoms were in no ClientHello."""
+    not_matched = 2
+    records = [
+        Handshake(bytes([number]) * 32, session=number, flags=not_matched).secrets(
+            cipher=RFC8448.cipher, block=RFC8448.block()
+        )
+        for number in range(1, 5)
+    ]
+    keys = tmp_path / "keys.log"
+    shown = show(recording(*records, layout=OFFSETS, trusted=trusted), model=("keylog",), keylogfile=str(keys))
+    assert shown.totals.secret_sets == 4
+    assert sum("its keys are doubtful" in notice for notice in shown.notices) == doubts

@@ -195,3 +195,10 @@ def test_functions_that_were_looked_up_already(tmp_path: Path) -> None:
     with ElfFile(image.write(tmp_path / "a.so")) as elf:
         assert openssl_version(elf, found=elf.symbols(TELLING_FUNCTIONS)) == "BoringSSL"
         assert openssl_version(elf, found={}) == "1.1.1w"
+
+
+def test_a_function_of_boringssl_is_stronger_than_a_string(tmp_path: Path) -> None:
+    """As in workerd, which has an OpenSSL 1.1.1w in WebAssembly among its constants."""
+    image = ElfImage(rodata=b"OpenSSL 1.1.1w  11 Sep 2023\0")
+    image.add("_ZN4bssl14ssl_log_secretEPK6ssl_stPKcNS_4SpanIKhEE", [RET])
+    assert version_of(image, tmp_path) == "BoringSSL"

@@ -71,6 +71,14 @@ def _ranges() -> tuple[tuple[Release, Release, LayoutRow], ...]:
     return tuple(found)
 
 
+def is_same_release(one: str, other: str) -> bool:
+    """Whether two texts name the same version, in whatever words; BoringSSL has none, so that its name will do."""
+    first, second = parse_release(one), parse_release(other)
+    if first and second:
+        return _same_kind(first, second) and first.order == second.order
+    return bool(_BORINGSSL.fullmatch(one.lower()) and _BORINGSSL.fullmatch(other.lower()))
+
+
 def nearest_names(text: str) -> list[str]:
     """Known versions that may be meant by a text that names none of them, the likeliest first; at most three."""
     from difflib import get_close_matches  # noqa: PLC0415 - 5 ms that only a mistake should cost

@@ -387,3 +387,30 @@ def test_standard_output_is_left_open_and_as_it_is(path: Path, capfd: pytest.Cap
     assert os.fstat(1).st_mode == mode
     assert capfd.readouterr().out.encode() == line(1)
     assert not path.exists()
+
+
+def test_another_that_writes_there_is_seen_while_it_does(path: Path) -> None:
+    first = KeyFile(str(path))
+    assert not first.is_shared
+    second = KeyFile(str(path))
+    assert second.is_shared
+    # Neither is kept from writing, nor anybody from reading.
+    for sink, number in ((first, 1), (second, 2)):
+        sink.write(line(number))
+        sink.flush()
+    assert path.read_bytes() == line(1) + line(2)
+    first.close()
+    second.close()
+    third = KeyFile(str(path))
+    assert not third.is_shared
+    third.close()
+
+
+def test_a_pipe_may_have_many_writers(path: Path) -> None:
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    sinks = [KeyFile(str(path)) for _ in range(2)]
+    assert [sink.is_shared for sink in sinks] == [False, False]
+    for sink in sinks:
+        sink.close()
+    os.close(reader)

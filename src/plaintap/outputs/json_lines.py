@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The json form: one object per line, for programs. Its fields are json_parts.py's, its documentation docs/schema.md.
+
+`_exchange` runs once per exchange of the host: what it needs is remembered per connection and header field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Raw
+
+from plaintap.events import WRITE
+from plaintap.messages import (
+    Connection,
+    ConnectionEnded,
+    Exchange,
+    GrpcCall,
+    GrpcMessage,
+    HttpHead,
+    Lost,
+    Message,
+    RecordSeen,
+    Request,
+    Response,
+    Secrets,
+    ServerSentEvent,
+    Totals,
+    WebSocketMessage,
+)
+from plaintap.messages import Raw as RawBytes
+from plaintap.outputs.base import DecodeBody, FormatOptions
+from plaintap.outputs.grpcstatus import status_name
+from plaintap.outputs.handshakes import connection_of
+from plaintap.outputs.json_connection import Parties, connection_part, process_part
+from plaintap.outputs.json_parts import (
+    VERSION,
+    EndLine,
+    EventLine,
+    ExchangeLine,
+    GrpcLine,
+    GrpcPart,
+    LostLine,
+    Name,
+    RawLine,
+    RecordLine,
+    RequestPart,
+    ResponsePart,
+    SecretsLine,
+    SummaryLine,
+    TextHeaders,
+    Timings,
+    WebSocketLine,
+)
+from plaintap.outputs.suites import suite_name, version_name
+from plaintap.outputs.urls import absolute_url, opens_websocket, websocket_url
+from plaintap.outputs.utctime import UtcTime
+from plaintap.outputs.wiretext import BASE64, LONGEST_CHARACTER, TEXT, base64, body_text, clean, safe_json, wire_text
+
+OUT, IN = "out", "in"
+_NS_PER_MS = 1e6
+_NULL = Raw(b"null")
+_FIELDS = 8192
+_LONGEST_FIELD_BYTES = 1024
+_BINARY = b"application/octet-stream"
+
+_Body = tuple[str, str, bool, int, str]
+"""Text, its encoding, whether it is truncated, by how many bytes where that is known, a note."""
+_NO_BODY: _Body = ("", TEXT, False, 0, "")
+_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class _Fields(dict[tuple[bytes, bytes], tuple[Name, Name]]):
+    """Header fields as text, remembered; bounded, and long ones, which strangers choose, are not kept."""
+
+    def __missing__(self, field: tuple[bytes, bytes]) -> tuple[Name, Name]:
+        name, value = field
+        text: tuple[Name, Name] = (wire_text(name), wire_text(value)) if name else (None, wire_text(value) or None)
+        if len(name) + len(value) <= _LONGEST_FIELD_BYTES:
+            if len(self) >= _FIELDS:
+                self.clear()
+            self[field] = text
+        return text
+
+
+class JsonFormatter:
+    """One object per line, ASCII or UTF-8 without anything that could harm a terminal."""
+
+    def __init__(self, *, clock_offset_ns: int, body_limit: int, decode_body: DecodeBody) -> None:
+        self._clock = UtcTime(clock_offset_ns)
+        self._body_limit = body_limit
+        self._decode_body = decode_body
+        self._fields = _Fields()
+        self._field = self._fields.__getitem__
+        self._parties = Parties()
+
+    @classmethod
+    def of(cls, options: FormatOptions) -> JsonFormatter:
+        """What the registry makes."""
+        return cls(
+            clock_offset_ns=options.clock_offset_ns, body_limit=options.body_limit, decode_body=options.decode_body
+        )
+
+    def set_clock_offset(self, clock_offset_ns: int) -> None:
+        """From here on times of day are told with this offset."""
+        self._clock.offset_ns = clock_offset_ns
+
+    def format(self, message: Message) -> str:
+        """See `outputs.base.Formatter`."""
+        return self.encode([message]).decode()
+
+    def encode(self, messages: Iterable[Message]) -> bytes:
+        """The lines of many messages, in one piece: cheaper than one by one."""
+        lines = [self._exchange(each) if type(each) is Exchange else self._line(each) for each in messages]
+        try:
+            data = _encode_lines(lines)
+        except UnicodeEncodeError:
+            data = _encode_lines([cleaned(line) for line in lines])
+        return safe_json(data)
+
+    def _line(self, message: Message) -> msgspec.Struct:
+        if isinstance(message, Exchange):
+            return self._exchange(message)
+        if isinstance(message, WebSocketMessage):
+            return self._websocket(message)
+        if isinstance(message, ServerSentEvent):
+            return self._event(message)
+        if isinstance(message, GrpcMessage):
+            return self._grpc(message)
+        if isinstance(message, Secrets):
+            return self._secrets(message)
+        return self._ended(message) if isinstance(message, ConnectionEnded) else self._bytes(message)
+
+    def summary(self, totals: Totals) -> str:
+        """The last line."""
+        line = SummaryLine(
+            VERSION,
+            round(totals.duration_s, 6),
+            totals.processes,
+            totals.connections,
+            totals.exchanges,
+            totals.bytes,
+            totals.lost_bytes,
+            dict(totals.losses),
+            totals.unattributed,
+            totals.secret_sets,
+        )
+        return safe_json(_encode_lines([line])).decode()
+
+    def _exchange(self, exchange: Exchange) -> ExchangeLine:
+        request, response = exchange.request, exchange.response
+        _, process, connection = self._parties.of(exchange.connection)
+        first = request or response
+        line = ExchangeLine(
+            VERSION,
+            self._clock.text(first.first_ns if first else 0),
+            process,
+            connection,
+            OUT if exchange.outgoing else IN,
+            exchange.protocol,
+            self._request(request, response) if request else None,
+            self._response(response) if response else None,
+            _timings(request, response),
+            exchange.stream,
+            exchange.pushed,
+        )
+        if exchange.interim:
+            line.interim, line.more_interim = exchange.interim, exchange.more_interim
+        if exchange.notes:
+            line.notes = exchange.notes
+        if exchange.grpc:
+            line.grpc = _call(exchange.grpc)
+        return line
+
+    def _request(self, request: Request, response: Response | None) -> RequestPart:
+        url = absolute_url(request)
+        if opens_websocket(request, response):
+            url = websocket_url(url)
+        body, encoding, truncated, left_out, note = self._body(request) if request.body_bytes else _NO_BODY
+        fields = self._field
+        return RequestPart(
+            request.method or None,
+            url or None,
+            request.target or None,
+            request.version,
+            [*map(fields, request.headers)],
+            body,
+            encoding,
+            request.body_bytes,
+            request.missing_bytes,
+            request.complete,
+            truncated,
+            left_out,
+            note,
+            self._headers(request.trailers) if request.trailers else (),
+        )
+
+    def _response(self, response: Response) -> ResponsePart:
+        body, encoding, truncated, left_out, note = self._body(response) if response.body_bytes else _NO_BODY
+        fields = self._field
+        return ResponsePart(
+            response.status or None,
+            response.reason,
+            response.version,
+            [*map(fields, response.headers)],
+            body,
+            encoding,
+            response.body_bytes,
+            response.missing_bytes,
+            response.complete,
+            truncated,
+            left_out,
+            note,
+            self._headers(response.trailers) if response.trailers else (),
+        )
+
+    def _headers(self, headers: Sequence[tuple[bytes, bytes]]) -> TextHeaders:
+        return [self._fields[field] for field in headers]
+
+    def _body(self, head: HttpHead) -> _Body:
+        content_type, coded = b"", False
+        for name, value in head.headers:
+            if len(name) == 12:
+                if name.lower() == b"content-type":
+                    content_type = value
+            elif len(name) == 16 and name.lower() == b"content-encoding":
+                coded = True
+        pieces, limit = head.body, self._body_limit
+        if len(pieces) == 1 and not coded:
+            (content,) = pieces
+            if len(content) == head.body_bytes and not 0 < limit < len(content):
+                text = body_text(content, content_type)
+                return (base64(content), BASE64, False, 0, "") if text is None else (text, TEXT, False, 0, "")
+        note = ""
+        if coded:
+            content, note = self._decode_body(head.headers, pieces)
+        else:
+            content = b"".join(pieces)
+        more = max(0, head.body_bytes - head.missing_bytes - sum(map(len, pieces)))
+        # A decoder stops at the limit too, and then nobody knows how much more there is.
+        stopped = bool(coded and (more or (note and limit and len(content) >= limit)))
+        text, encoding, truncated, left_out = self._payload(content, content_type, more)
+        return text, encoding, truncated or stopped, 0 if stopped else left_out, note
+
+    def _payload(self, data: bytes, content_type: bytes, more_bytes: int = 0) -> tuple[str, str, bool, int]:
+        """Text, its encoding, whether anything is left out, how many bytes that is."""
+        limit = self._body_limit
+        shown = data[:limit] if limit and len(data) > limit else data
+        more_bytes += len(data) - len(shown)
+        text = body_text(shown, content_type, whole=not more_bytes)
+        if text is None:
+            return base64(shown), BASE64, bool(more_bytes), more_bytes
+        if more_bytes and 0 < (half := len(shown) - len(text.encode())) < LONGEST_CHARACTER:
+            more_bytes += half  # of a character, at the end
+        return text, TEXT, bool(more_bytes), more_bytes
+
+    def _websocket(self, message: WebSocketMessage) -> WebSocketLine:
+        kind = message.kind
+        more = 0 if message.compressed else max(0, message.size_bytes - message.missing_bytes - len(message.data))
+        data, encoding, truncated, left_out = self._payload(message.data, _BINARY if kind == "binary" else b"", more)
+        return WebSocketLine(
+            *self._start(message.connection, message.first_ns),
+            OUT if message.outgoing else IN,
+            data,
+            encoding,
+            message.size_bytes,
+            kind,
+            message.missing_bytes,
+            message.complete,
+            websocket_url(absolute_url(message.request)) or None if message.request else None,
+            truncated,
+            left_out,
+            message.close_code,
+            message.fragments,
+            message.compressed,
+            message.from_client,
+            message.stream,
+            _notes(message.note),
+        )
+
+    def _event(self, message: ServerSentEvent) -> EventLine:
+        raw = message.data.encode("utf-8", "surrogatepass")
+        limit = self._body_limit
+        cut = len(raw) - limit if limit and len(raw) > limit else 0
+        # Events are text by definition (WHATWG, server-sent events).
+        data = raw[:limit].decode("utf-8", "ignore") if cut else message.data
+        return EventLine(
+            *self._start(message.connection, message.ts_ns),
+            IN if message.outgoing else OUT,
+            data,
+            TEXT,
+            len(raw),
+            message.event,
+            absolute_url(message.request) or None if message.request else None,
+            bool(cut),
+            cut and len(raw) - len(data.encode("utf-8", "surrogatepass")),
+            message.id,
+            message.retry_ms,
+            message.stream,
+            _notes(message.note),
+        )
+
+    def _grpc(self, message: GrpcMessage) -> GrpcLine:
+        more = 0 if message.compressed else max(0, message.size_bytes - message.missing_bytes - len(message.data))
+        data, encoding, truncated, left_out = self._payload(message.data, _BINARY, more)
+        return GrpcLine(
+            *self._start(message.connection, message.ts_ns),
+            OUT if message.outgoing else IN,
+            data,
+            encoding,
+            message.size_bytes,
+            message.service,
+            message.method,
+            message.from_client,
+            message.number,
+            message.missing_bytes,
+            _tree(message.fields),
+            truncated,
+            left_out,
+            message.compressed,
+            message.stream,
+            _notes(message.note),
+        )
+
+    def _bytes(self, message: RawBytes | RecordSeen | Lost) -> msgspec.Struct:
+        start = self._start(message.connection, message.ts_ns)
+        direction = OUT if message.direction == WRITE else IN
+        if isinstance(message, Lost):
+            return LostLine(*start, direction, message.offset, message.missing_bytes)
+        data, encoding, truncated, left_out = self._payload(message.data, b"")
+        size, offset = len(message.data), message.offset
+        if isinstance(message, RecordSeen):
+            return RecordLine(*start, direction, data, encoding, size, offset, message.tid, truncated, left_out)
+        return RawLine(*start, direction, data, encoding, size, offset, truncated, left_out, message.protocol)
+
+    def _ended(self, ended: ConnectionEnded) -> EndLine:
+        start = self._start(ended.connection, ended.ts_ns)
+        self._parties.forget(ended.connection)
+        return EndLine(*start, ended.reason, ended.read_bytes, ended.written_bytes, ended.lost_bytes)
+
+    def _secrets(self, secrets: Secrets) -> SecretsLine:
+        version, cipher = version_name(secrets.version), suite_name(secrets.cipher)
+        # Not by `_parties`: what is remembered of the connection may say more than its keys do.
+        process, connection = process_part(whose := connection_of(secrets)), connection_part(whose)
+        time = self._clock.text(secrets.owner.ts_ns)
+        number = secrets.gathered or len(secrets.lines)
+        return SecretsLine(VERSION, time, process, connection, number, version, cipher, secrets.missing)
+
+    def _start(self, connection: Connection, ts_ns: int) -> tuple[int, str, Raw, Raw]:
+        _, process, where = self._parties.of(connection)
+        return VERSION, self._clock.text(ts_ns), process, where
+
+
+def _timings(request: Request | None, response: Response | None) -> Timings:
+    if request is None:
+        response_ms = (response.last_ns - response.first_ns) / _NS_PER_MS if response else None
+        return Timings(None, None, response_ms, None)
+    first_ns, asked_ns = request.first_ns, request.last_ns
+    if response is None:
+        return Timings((asked_ns - first_ns) / _NS_PER_MS, None, None, None)
+    answer_ns, last_ns = response.first_ns, response.last_ns
+    return Timings(
+        (asked_ns - first_ns) / _NS_PER_MS,
+        (answer_ns - asked_ns) / _NS_PER_MS if answer_ns > asked_ns else 0,
+        (last_ns - answer_ns) / _NS_PER_MS,
+        (last_ns - first_ns) / _NS_PER_MS,
+    )
+
+
+def _call(call: GrpcCall) -> GrpcPart:
+    name = status_name(call.status)
+    return GrpcPart(call.service, call.method, call.sent, call.received, call.status, name, call.message, call.web)
+
+
+def _notes(note: str) -> Sequence[str]:
+    return (note,) if note else ()
+
+
+def _tree(fields: object) -> Raw:
+    """Fields of a message as JSON; null for what cannot be said in it."""
+    if fields is None:
+        return _NULL
+    try:
+        return Raw(_encode(fields))
+    except (UnicodeEncodeError, TypeError, RecursionError):
+        return _NULL
+
+
+def cleaned(value: object) -> object:
+    """The same with text that can be encoded, for a line in which something could not; changes structs in place."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list | tuple):
+        return [cleaned(each) for each in value]
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            setattr(value, name, cleaned(getattr(value, name)))
+    return value

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An output that is open: a form, what it is told, and the sink its bytes go to.
+
+Which there are is registry.py's; the files themselves are those of sinks/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from plaintap.messages import Message, Totals
+from plaintap.outputs.base import FormatOptions, Formatter, Sink
+from plaintap.outputs.json_document import unfit_for_json
+from plaintap.outputs.registry import FormatChoice, NothingFormatter
+from plaintap.outputs.sinks.file import FileSink
+from plaintap.outputs.sinks.harfile import HarFile
+from plaintap.outputs.sinks.queued import QueuedSink
+from plaintap.outputs.sinks.stdout import StdoutSink
+
+
+@runtime_checkable
+class Resettable(Protocol):
+    """A form that remembers what it has still to show, so that no new one can take its place."""
+
+    def set_clock_offset(self, clock_offset_ns: int) -> None:
+        """From here on times of day are told with this offset."""
+
+
+@runtime_checkable
+class Encoding(Protocol):
+    """A form that is quicker for many messages at once."""
+
+    def encode(self, messages: Iterable[Message]) -> bytes:
+        """The bytes of what `format` says of each."""
+
+
+@runtime_checkable
+class Summing(Protocol):
+    """A form that has something to say at the end: the totals, or what it held back."""
+
+    def summary(self, totals: Totals) -> str:
+        """Whole lines."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A form that has no place for some messages."""
+
+    @property
+    def remark(self) -> str:
+        """What it left out, for people; "" for nothing."""
+
+
+class Output:
+    """One of the outputs of a capture. Formatting is paid here, writing in the sink's thread."""
+
+    def __init__(self, choice: FormatChoice, options: FormatOptions, sink: QueuedSink) -> None:
+        self.choice = choice
+        self.sink = sink
+        self._options = options
+        self._formatter: Formatter = choice.form.make(options)
+
+    @property
+    def on_standard_output(self) -> bool:
+        """A reader that has gone ends the capture."""
+        return self.choice.path is None
+
+    @property
+    def remark(self) -> str:
+        """`3 responses whose request was not seen are not in FILE`; "" when everything is."""
+        left_out = self._formatter.remark if isinstance(self._formatter, Remarking) else ""
+        return f"{left_out} are not in {self.choice.path}" if left_out else ""
+
+    def set_clock_offset(self, clock_offset_ns: int) -> None:
+        """From here on times of day are shown with this offset."""
+        self._options = replace(self._options, clock_offset_ns=clock_offset_ns)
+        if isinstance(self._formatter, Resettable):
+            self._formatter.set_clock_offset(clock_offset_ns)
+        elif not isinstance(self._formatter, NothingFormatter):
+            self._formatter = self.choice.form.make(self._options)
+
+    def format(self, message: Message) -> str:
+        """See `outputs.base.Formatter`."""
+        return self._formatter.format(message)
+
+    def show(self, messages: Iterable[Message]) -> None:
+        """Formats them and hands them to the sink; `sink.flush` is the caller's, once per batch."""
+        formatter = self._formatter
+        if isinstance(formatter, Encoding):
+            data = formatter.encode(messages)
+        else:
+            data = "".join(map(formatter.format, messages)).encode()
+        if data:
+            self.sink.write(data)
+
+    def conclude(self, totals: Totals) -> None:
+        """What a form says at the end; before the sink is drained."""
+        if isinstance(self._formatter, Summing) and (text := self._formatter.summary(totals)):
+            self.sink.write(text.encode())
+
+    def stop(self) -> None:
+        """Its reader has gone: nothing is formatted for it any more."""
+        self._formatter = NothingFormatter()
+
+
+def open_output(
+    choice: FormatChoice, options: FormatOptions, *, lossless: bool = False, standard: StdoutSink | None = None
+) -> Output:
+    """Opens one. `options` are those of the terminal; a file has no width and no colour. Raises OutputError.
+
+    With `lossless` the capture waits for the sink; `standard` is what stands for standard output.
+    """
+    form = choice.form
+    if form.whole_bodies:
+        options = replace(options, body_limit=0, decode_body=options.decode_whole)
+    if choice.path is None:
+        return Output(choice, options, QueuedSink(standard or StdoutSink(), lossless=lossless))
+    options = replace(options, width=None, color=False)
+    sink: Sink
+    if form.has_end:
+        sink = HarFile(choice.path)
+    else:
+        sink = FileSink(choice.path, form=choice.name, unfit=unfit_for_json if choice.name == "json" else _anything)
+    return Output(choice, options, QueuedSink(sink, lossless=lossless))
+
+
+def _anything(_fd: int) -> str:
+    """Text can follow any text."""
+    return ""

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All outputs of a capture together: which messages they get, what becomes of one that fails, when enough was shown.
+
+One output is outputs/opened.py's; keys have a file of their own (keylog.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from plaintap.config import CommonConfig
+from plaintap.errors import OutputError
+from plaintap.messages import Exchange, GrpcMessage, Message, Raw, ServerSentEvent, Totals, WebSocketMessage
+from plaintap.outputs.base import FormatOptions, SinkClosed
+from plaintap.outputs.filters import parse_filter
+from plaintap.outputs.opened import Output, open_output
+from plaintap.outputs.registry import FormatChoice
+from plaintap.outputs.sinks.stdout import StdoutSink
+from plaintap.protocols.bodies import decode_body
+
+BODY_MAX_BYTES = 64 << 20
+"""Of one body, where all of it is asked for."""
+STDOUT, STDERR = 1, 2
+
+
+class Outputs:
+    """`stop` is called when enough was shown, or nobody looks any more."""
+
+    def __init__(
+        self,
+        common: CommonConfig,
+        choices: Sequence[FormatChoice],
+        *,
+        clock_offset_ns: int,
+        beside_keys: bool,
+        lossless: bool,
+        notice: Callable[[str], None],
+        stop: Callable[[], None],
+    ) -> None:
+        """With `beside_keys` standard output has the keys, and what would go there goes to standard error.
+
+        Raises UsageError for a filter that is none, OutputError for a file that cannot be written.
+        """
+        self.exchanges = 0
+        """Shown."""
+        self._common = common
+        self._notice = notice
+        self._stop = stop
+        self._wanted = parse_filter(common.filter) if common.filter else None
+        self._left = common.count or 0
+        self._fd = STDERR if beside_keys else STDOUT
+        self._outputs: list[Output] = []
+        options = self._options(clock_offset_ns)
+        try:
+            for choice in choices:
+                standard = StdoutSink(STDERR, name="standard error") if beside_keys else StdoutSink()
+                self._outputs.append(open_output(choice, options, lossless=lossless, standard=standard))
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _options(self, clock_offset_ns: int) -> FormatOptions:
+        common = self._common
+        terminal = os.isatty(self._fd)
+        color = common.color == "always" or (common.color == "auto" and terminal and not os.environ.get("NO_COLOR"))
+        return FormatOptions(
+            clock_offset_ns=clock_offset_ns,
+            width=shutil.get_terminal_size().columns if terminal else None,
+            color=color,
+            verbose=common.verbose,
+            hex_dump=common.hex,
+            body_limit=common.body_limit,
+            name_peers=common.once,
+            decode_body=partial(decode_body, limit_bytes=common.body_limit or BODY_MAX_BYTES),
+            decode_whole=partial(decode_body, limit_bytes=BODY_MAX_BYTES),
+        )
+
+    @property
+    def failed(self) -> bool:
+        """One of them could not take everything."""
+        return any(output.sink.failed for output in self._outputs)
+
+    def set_clock_offset(self, clock_offset_ns: int) -> None:
+        """From here on times of day are shown with this offset."""
+        for output in self._outputs:
+            output.set_clock_offset(clock_offset_ns)
+
+    def show(self, messages: Sequence[Message]) -> None:
+        """What is wanted of them, and not beyond the count; `flush` is the caller's, once per batch."""
+        if self._common.once:
+            messages = [message for message in messages if not is_echo(message)]
+        if self._wanted:
+            messages = list(filter(self._wanted, messages))
+        if self._common.count:
+            messages = self._up_to_the_count(messages)
+        self.exchanges += sum(type(message) is Exchange for message in messages)
+        if messages:
+            for output in self._outputs:
+                output.show(messages)
+
+    def _up_to_the_count(self, messages: Sequence[Message]) -> list[Message]:
+        taken: list[Message] = []
+        for message in messages:
+            if self._left <= 0:
+                break
+            taken.append(message)
+            self._left -= type(message) is Exchange
+        if self._left <= 0:
+            self._stop()
+        return taken
+
+    def flush(self) -> None:
+        """Hands on what was shown."""
+        for output in self._outputs:
+            with self._telling(output):
+                output.sink.flush()
+
+    def close(self) -> None:
+        """Waits until all is written, but for nobody who does not read."""
+        for output in self._outputs:
+            with self._telling(output):
+                output.sink.drain()
+            with self._telling(output):
+                output.sink.close()
+            if output.remark:
+                self._notice(output.remark)
+
+    def conclude(self, totals: Totals) -> None:
+        """The last line of those forms that have one; before `close`."""
+        for output in self._outputs:
+            output.conclude(totals)
+
+    @contextlib.contextmanager
+    def _telling(self, output: Output) -> Iterator[None]:
+        """A reader that has gone ends its output; that of standard output, the capture. Failures are said once."""
+        try:
+            yield
+        except SinkClosed:
+            output.stop()
+            if output.on_standard_output and self._fd == STDOUT:
+                self._stop()
+            elif not output.on_standard_output:
+                self._notice(f"nobody reads {output.choice.path} any more")
+        except OutputError as error:
+            self._notice(f"{error.message}; what cannot be written is counted")
+
+    def losses(self) -> dict[str, int]:
+        """By counter."""
+        return {
+            "sink_dropped": sum(output.sink.dropped_writes for output in self._outputs),
+            "sink_dropped_bytes": sum(output.sink.dropped_bytes for output in self._outputs),
+        }
+
+    def hurry(self) -> None:
+        """Nobody is waited for longer than a moment; safe in a signal handler."""
+        for output in self._outputs:
+            output.sink.hurry()
+
+    def abandon(self) -> None:
+        """Lets go of them; nothing after `close`."""
+        self.hurry()
+        for output in self._outputs:
+            with contextlib.suppress(SinkClosed, OutputError):
+                output.sink.close()
+
+
+def is_echo(message: Message) -> bool:
+    """Whether the other end, on this host too, says the same as the client."""
+    if isinstance(message, (Exchange, ServerSentEvent)):
+        return not message.outgoing and message.connection.peer is not None
+    if isinstance(message, (WebSocketMessage, GrpcMessage, Raw)):
+        return message.connection.peer is not None and _is_servers(message)
+    return False
+
+
+def _is_servers(message: WebSocketMessage | GrpcMessage | Raw) -> bool:
+    """Where nothing else tells, the server has the lower port."""
+    if not isinstance(message, Raw) and message.from_client is not None:
+        return message.from_client != message.outgoing
+    socket = message.connection.socket
+    return socket is not None and socket.local_port < socket.remote_port

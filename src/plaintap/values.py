@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a user types to what an option takes: times, users, names, sizes, and what the words of others mean.
+
+Owns the meaning of values that a type alone does not tell, and their limits. Which options take them is config.py's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated
+
+from msgspec import Meta
+
+from plaintap.errors import UsageError
+
+COMM_MAX_BYTES = 15
+MAPSIZE_MAX_KB = 1 << 20
+RING_MAX_BYTES = 1 << 31
+Text = Annotated[str, Meta(min_length=1)]
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
+
+
+def duration(value: object) -> object:
+    """Seconds."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    return float(match[1]) * _UNIT_S[match[2]] if match else value
+
+
+def user(value: object) -> object:
+    """A user id. Raises ValueError where this host has no such user."""
+    if not isinstance(value, str) or value.isdecimal() or value.startswith("-"):
+        return value
+    import pwd  # noqa: PLC0415 - asks the name service, and only who names a user needs it
+
+    try:
+        return pwd.getpwnam(value).pw_uid
+    except KeyError:
+        raise ValueError(f"this host has no user {value!r}") from None
+
+
+def comm(value: object) -> object:
+    """A process name as the kernel keeps it. Raises ValueError for one it would cut."""
+    if isinstance(value, str) and len(os.fsencode(value)) > COMM_MAX_BYTES:
+        kept = os.fsencode(value)[:COMM_MAX_BYTES].decode("utf-8", "ignore")
+        raise ValueError(f"the kernel keeps {COMM_MAX_BYTES} bytes of a name, {value!r} would be {kept!r}")
+    return value
+
+
+def model(value: object) -> object:
+    """What to make of a capture, also in eCapture's words. Raises ValueError for what is not available."""
+    if value in ("pcap", "pcapng"):
+        raise ValueError(f"{value} is not available in this version, only text and keylog are")
+    return "keylog" if value == "key" else value
+
+
+def ring_size_bytes(mapsize_kb: int, cpus: int) -> tuple[int, bool]:
+    """The ring buffer for `mapsize_kb` per CPU, and whether it had to be rounded up.
+
+    The kernel takes a power of two of whole pages, up to 2 GiB in all; UsageError beyond that.
+    """
+    wanted = mapsize_kb * 1024 * cpus
+    if wanted > RING_MAX_BYTES:
+        raise UsageError(
+            f"--mapsize: {mapsize_kb} KB for each of {cpus} CPUs is more than the kernel's 2 GiB for a ring",
+            hint=f"on this host at most --mapsize {RING_MAX_BYTES // 1024 // cpus}",
+        )
+    size = max(os.sysconf("SC_PAGESIZE"), 1 << (wanted - 1).bit_length())
+    return size, size != wanted
