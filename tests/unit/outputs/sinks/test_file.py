@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from full_disk import file_size_limited
 
 from plaintap.errors import OutputError
 from plaintap.outputs.sinks.file import FileSink
@@ -53,24 +51,12 @@ def test_a_file_with_another_name_is_refused(path: Path) -> None:
         open_file(path)
 
 
-@pytest.fixture
-def small_files() -> Iterator[int]:
-    """The system refuses to make a file longer than this, as a full disk does."""
-    limit = 100
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-@pytest.mark.usefixtures("small_files")
 def test_a_full_disk_leaves_whole_lines(path: Path) -> None:
     sink = QueuedSink(open_file(path))
     for _ in range(3):
         sink.write(b"x" * 39 + b"\n")
-    sink.drain()
+    with file_size_limited(100):
+        sink.drain()
     with pytest.raises(OutputError, match="file too large$"):
         sink.flush()
     sink.close()

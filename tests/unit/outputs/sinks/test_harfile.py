@@ -6,14 +6,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
-import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import file_size_limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -100,27 +98,15 @@ def test_two_do_not_write_one_file(path: Path) -> None:
     assert repair(str(path)).whole
 
 
-@pytest.fixture
-def small_files() -> Iterator[int]:
-    """The system refuses to make a file longer than this, as a full disk does."""
-    limit = 4096
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_full_disk_leaves_it_whole(path: Path, small_files: int) -> None:
+def test_a_full_disk_leaves_it_whole(path: Path) -> None:
     sink = HarFile(str(path))
     sink.write(entry(1))
     sink.flush()
-    sink.write(entry(2) + entry(3, small_files))
-    with pytest.raises(OutputError, match=f"^cannot write to {path}: file too large$"):
+    sink.write(entry(2) + entry(3, 4096))
+    with file_size_limited(4096), pytest.raises(OutputError, match=f"^cannot write to {path}: file too large$"):
         sink.flush()
     assert numbers(path) == [1]
-    assert (sink.dropped_writes, sink.dropped_bytes, sink.failed) == (1, len(entry(2) + entry(3, small_files)), True)
+    assert (sink.dropped_writes, sink.dropped_bytes, sink.failed) == (1, len(entry(2) + entry(3, 4096)), True)
     sink.write(entry(4))
     sink.close()
     assert numbers(path) == [1, 4]

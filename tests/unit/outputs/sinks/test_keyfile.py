@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import resource
 import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from full_disk import file_size_limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -261,20 +260,6 @@ def test_a_full_disk_is_told_once_and_counted() -> None:
     sink.flush()
     sink.close()
     assert (sink.dropped_writes, sink.dropped_bytes, sink.failed) == (2, 2 * len(line(1)), True)
-
-
-@contextlib.contextmanager
-def file_size_limited(size_bytes: int) -> Iterator[None]:
-    """As a full disk does it: what fits is written, then nothing. Python ignores SIGXFSZ.
-
-    No longer than needed: what pytest says may go to a file too.
-    """
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("room", [0, 1, 100, len(line(1)), len(line(1)) + 1, 2 * len(line(1)) - 1])
