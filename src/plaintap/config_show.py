@@ -20,7 +20,7 @@ TLS_KEYLOG_FILE = "plaintap_openssl_key.log"
 """Where keys go when nobody says: from everything, and from the module `tls` alone. The names are those of eCapture."""
 STANDARD_OUTPUT = "-"
 FORMS = ("text", "json", "har:", "hex", "ecapture", "none")
-PROTOCOLS = tuple("http1 websocket redis postgres mysql smtp imap pop3 mqtt ldap amqp ftp memcached nats".split())
+PROTOCOLS = tuple("http1 http2 websocket redis postgres mysql smtp imap pop3 mqtt ldap amqp ftp memcached nats".split())
 
 
 class ShowConfig(Model, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ _MILLISECONDS_END = len("2023-11-14T14:03:07.412")
 _FORM = b"application/x-www-form-urlencoded"
 _OPCODES = {"unknown": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
 _UNKNOWN_VERSION = "HTTP/1.1"
-_NAMES = frozenset((b"cookie", b"set-cookie", b"content-type", b"content-encoding", b"location"))
+_NAMES = frozenset((b"cookie", b"set-cookie", b"content-type", b"content-encoding", b"transfer-encoding", b"location"))
 _NAME_BYTES = frozenset(map(len, _NAMES))
 _FIELDS_MAX = 8192
 _LONGEST_FIELD_BYTES = 1024
@@ -197,7 +197,7 @@ class HarFormatter:
         return made
 
     def _post_data(self, request: Request, named: dict[bytes, list[bytes]]) -> PostData:
-        content, note = self._decoded(request, coded=b"content-encoding" in named)
+        content, note = self._decoded(request, named)
         content_type = _first(named.get(b"content-type"))
         text = body_text(content, content_type, utf8=True)
         made = PostData(wire_text(content_type), base64(content) if text is None else text)
@@ -236,7 +236,7 @@ class HarFormatter:
         made = Content(0, wire_text(content_type) or "x-unknown")
         if not response.body_bytes:
             return made
-        content, note = self._decoded(response, coded=b"content-encoding" in named)
+        content, note = self._decoded(response, named)
         text = body_text(content, content_type, utf8=True)
         made.size = len(content)
         made.text = base64(content) if text is None else text
@@ -247,7 +247,10 @@ class HarFormatter:
             made.compression = len(content) - response.body_bytes
         return made
 
-    def _decoded(self, head: HttpHead, *, coded: bool) -> tuple[bytes, str]:
+    def _decoded(self, head: HttpHead, named: dict[bytes, list[bytes]]) -> tuple[bytes, str]:
+        # RFC 9112, 7: transfer codings may compress too.
+        transfer = named.get(b"transfer-encoding")
+        coded = b"content-encoding" in named or (transfer is not None and transfer != [b"chunked"])
         return self._decode_body(head.headers, head.body) if coded else (b"".join(head.body), "")
 
     def _socket_message(self, message: WebSocketMessage) -> SocketMessage:

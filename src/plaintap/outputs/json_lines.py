@@ -64,6 +64,7 @@ _NULL = Raw(b"null")
 _FIELDS = 8192
 _LONGEST_FIELD_BYTES = 1024
 _BINARY = b"application/octet-stream"
+_CODINGS = (b"content-encoding", b"transfer-encoding")  # RFC 9112, 7: transfer codings may compress too
 
 _Body = tuple[str, str, bool, int, str]
 """Text, its encoding, whether it is truncated, by how many bytes where that is known, a note."""
@@ -225,7 +226,7 @@ class JsonFormatter:
             if len(name) == 12:
                 if name.lower() == b"content-type":
                     content_type = value
-            elif len(name) == 16 and name.lower() == b"content-encoding":
+            elif 16 <= len(name) <= 17 and value != b"chunked" and name.lower() in _CODINGS:
                 coded = True
         pieces, limit = head.body, self._body_limit
         if len(pieces) == 1 and not coded:

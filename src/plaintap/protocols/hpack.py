@@ -27,6 +27,8 @@ _ENTRY_BYTES = 32
 _MEMO_LIMIT = 64
 _INTEGER_BITS = 28
 _UNKNOWN: Field = (b"", b"")
+EMPTY_NAME = b"(empty)"
+"""Of a name that is empty on the wire, which none may be (RFC 9113, 8.2): b"" stands for what is unknown."""
 
 # RFC 7541, appendix A; index 0 is none.
 STATIC: tuple[Field, ...] = (
@@ -192,6 +194,7 @@ class HpackDecoder:
             index, at = _integer(block, at, prefix)
         if not index:
             name, at = _string(block, at)
+            name = name or EMPTY_NAME
         elif index < _DYNAMIC:
             name = STATIC[index][0]
         else:

@@ -11,12 +11,13 @@ from dataclasses import replace
 from plaintap.parsing import Outlet, Parser
 from plaintap.protocols.base import Fit, ProtocolEntry
 from plaintap.protocols.http1 import HTTP1
+from plaintap.protocols.http2 import HTTP2
 from plaintap.protocols.named import NAMED, candidates
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.undecided import Undecided
 from plaintap.protocols.websocket import WEBSOCKET
 
-PROTOCOLS: tuple[ProtocolEntry, ...] = (HTTP1, WEBSOCKET)
+PROTOCOLS: tuple[ProtocolEntry, ...] = (HTTP1, HTTP2, WEBSOCKET)
 ENTRIES = {entry.name: entry for entry in (*PROTOCOLS, *NAMED)}
 
 KEPT_BODY_LIMIT_BYTES = 64 << 20

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from plaintap.messages import Exchange
 from plaintap.parsing import Outlet, Parser
+from plaintap.protocols.http2 import Http2
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.websocket import WebSocket
 
@@ -24,6 +25,7 @@ def _websocket(exchange: Exchange, outlet: Outlet, options: ParserOptions) -> Pa
 
 
 _PARSERS: dict[bytes, Callable[[Exchange, Outlet, ParserOptions], Parser]] = {
+    b"h2c": Http2.after_upgrade,
     b"websocket": _websocket,
 }
 """By the name in `Upgrade`."""

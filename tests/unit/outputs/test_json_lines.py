@@ -226,6 +226,8 @@ def test_content_codings_are_undone(show: Make, make_exchange: Make, make_respon
     headers = [(b"Content-Encoding", b"gzip")]
     shown = show(make_exchange(response=make_response(packed, headers=headers)))["response"]
     assert (shown["body"], shown["body_bytes"]) == ("x" * 1000, len(packed))
+    transfer = [(b"transfer-encoding", b"gzip, chunked")]
+    assert show(make_exchange(response=make_response(packed, headers=transfer)))["response"]["body"] == "x" * 1000
     cut = show(make_exchange(response=make_response(packed, headers=headers)), body_limit=100)["response"]
     assert (cut["body"], cut["body_truncated"], cut["body_note"]) == ("x" * 100, True, "gzip: cut at 100 bytes")
     assert "body_left_out_bytes" not in cut

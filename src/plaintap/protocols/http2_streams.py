@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The streams of one HTTP/2 connection: from header fields and data to exchanges, each emitted when both sides ended.
+
+Frames, header compression and who is the client are http2.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from plaintap.events import READ, WRITE
+from plaintap.messages import Connection, Exchange, Message, Request, Response
+from plaintap.parsing import BodyStream
+from plaintap.protocols.bodystreams import StreamContext, finish, open_body_stream
+from plaintap.protocols.hpack import Field
+from plaintap.protocols.options import ParserOptions
+from plaintap.protocols.websocket import WebSocket
+
+OPEN_LIMIT = 1000
+"""Streams at once; one more and the oldest is shown as it is."""
+ENDED_LIMIT = 1024
+"""Streams that ended whose late frames are known to be theirs."""
+INTERIM_LIMIT = 64
+_SMALL_BYTES = 64
+_SMALL_PIECES = 1024
+FIELDS_LIMIT = 1000
+"""Fields kept of one header block."""
+
+ERRORS = (
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+)
+"""RFC 9113, 7, by code."""
+
+
+def error_name(code: int) -> str:
+    """`CANCEL` of 8."""
+    return ERRORS[code] if code < len(ERRORS) else f"error {code:#x}"
+
+
+class Side:
+    """One side of a stream: its message, as far as it came."""
+
+    __slots__ = ("_joined_pieces", "_small_pieces", "body", "ended", "head", "keep_bytes")
+
+    def __init__(self, keep_bytes: int) -> None:
+        self._small_pieces = 0
+        self._joined_pieces = 0
+        self.head: Request | Response | None = None
+        self.body: BodyStream | None = None
+        self.ended = False
+        self.keep_bytes = keep_bytes
+
+    def keep(self, pieces: list[bytes], piece: bytes) -> None:
+        """As far as it is wanted. Small pieces are joined: they take many times the memory of what is in them."""
+        size = len(piece)
+        pieces.append(piece if size <= self.keep_bytes else piece[: self.keep_bytes])
+        self.keep_bytes -= size
+        if size < _SMALL_BYTES:
+            self._small_pieces += 1
+            if self._small_pieces == _SMALL_PIECES:
+                self._small_pieces = 0
+                pieces[self._joined_pieces :] = [b"".join(pieces[self._joined_pieces :])]
+                self._joined_pieces += 1
+
+
+class Stream:
+    """One exchange in progress."""
+
+    __slots__ = ("answered", "asked", "interim", "more_interim", "notes", "number", "protocol", "pushed", "tunnel")
+
+    def __init__(self, number: int, keep_bytes: int) -> None:
+        self.number = number
+        self.asked = Side(keep_bytes)
+        self.answered = Side(keep_bytes)
+        self.interim: list[int] = []
+        self.more_interim = 0
+        self.notes: list[str] = []
+        self.pushed = False
+        self.protocol = b""
+        """Of an extended CONNECT (RFC 8441)."""
+        self.tunnel: WebSocket | None = None
+
+
+class Streams:
+    """All of a connection. `outgoing`: this process is the client."""
+
+    __slots__ = ("_connection", "_emit", "_ended", "_open", "_options", "outgoing")
+
+    def __init__(
+        self, connection: Connection, emit: Callable[[Message], None], *, outgoing: bool, options: ParserOptions
+    ) -> None:
+        self.outgoing = outgoing
+        self._connection = connection
+        self._emit = emit
+        self._options = options
+        self._open: dict[int, Stream] = {}
+        self._ended: dict[int, None] = {}
+
+    def knows(self, number: int) -> bool:
+        """Whether it is open, or has lately ended."""
+        return number in self._open or number in self._ended
+
+    def _get(self, number: int) -> Stream:
+        stream = self._open.get(number)
+        if stream is None:
+            if len(self._open) >= OPEN_LIMIT:
+                oldest = next(iter(self._open.values()))
+                oldest.notes.append(f"more than {OPEN_LIMIT} streams at once")
+                self._show(oldest)
+            stream = self._open[number] = Stream(number, self._options.body_limit)
+        return stream
+
+    def begin(self, request: Exchange) -> None:
+        """The request that was sent as HTTP/1 with `Upgrade: h2c` is stream 1 (RFC 7540, 3.2)."""
+        side = self._get(1).asked
+        side.head, side.ended = request.request, True
+
+    def fields(self, number: int, fields: list[Field], ts_ns: int, *, first_ns: int, asks: bool, ends: bool) -> None:
+        """A header block of the client (`asks`) or the server: a head, an interim response or trailers."""
+        if number in self._ended and number not in self._open:
+            return
+        stream = self._get(number)
+        side = stream.asked if asks else stream.answered
+        if len(fields) > FIELDS_LIMIT:
+            stream.notes.append(f"fields beyond {FIELDS_LIMIT} are left out")
+            fields = fields[:FIELDS_LIMIT]
+        if side.head is not None:
+            side.head.trailers = fields
+            side.head.last_ns = ts_ns
+        elif asks:
+            side.head = self._request(stream, fields, ts_ns, first_ns)
+        else:
+            response = _response(fields, ts_ns, first_ns)
+            if 100 <= response.status < 200:
+                self._add_interim(stream, response.status)
+                return
+            side.head = response
+            if stream.protocol and 200 <= response.status < 300:
+                self._open_tunnel(stream, response)
+        if side.body is None and side.head.trailers is not fields and stream.tunnel is None:
+            self._open_body(stream, side, asks=asks)
+        if ends:
+            self._end(stream, side, ts_ns)
+
+    def _request(self, stream: Stream, fields: list[Field], ts_ns: int, first_ns: int) -> Request:
+        pseudo = {name: value for name, value in fields if name[:1] == b":"}
+        stream.protocol = pseudo.get(b":protocol", b"")
+        return Request(
+            [field for field in fields if field[0][:1] != b":"],
+            "2",
+            [],
+            0,
+            0,
+            first_ns,
+            ts_ns,
+            False,
+            _text(pseudo.get(b":method", b"")),
+            _text(pseudo.get(b":path", b"")),
+            (),
+            _text(pseudo.get(b":scheme", b"")),
+            _text(pseudo.get(b":authority", b"")),
+        )
+
+    @staticmethod
+    def _add_interim(stream: Stream, status: int) -> None:
+        if len(stream.interim) < INTERIM_LIMIT:
+            stream.interim.append(status)
+        else:
+            stream.more_interim += 1
+
+    def _open_body(self, stream: Stream, side: Side, *, asks: bool) -> None:
+        head = side.head
+        assert head is not None
+        request = head if asks else stream.asked.head
+        context = StreamContext(
+            self._connection,
+            self._emit,
+            self.outgoing,
+            request if isinstance(request, Request) else None,
+            stream.number,
+            self._options,
+        )
+        side.body = open_body_stream(head, context)
+
+    def _open_tunnel(self, stream: Stream, response: Response) -> None:
+        """RFC 8441: what follows in both directions is another protocol."""
+        request = stream.asked.head
+        if stream.protocol == b"websocket" and isinstance(request, Request):
+            stream.tunnel = WebSocket(
+                self._connection,
+                self._emit,
+                outgoing=self.outgoing,
+                request=request,
+                response=response,
+                stream=stream.number,
+                options=self._options,
+            )
+            request.complete = response.complete = True
+            self._emit(self._exchange(stream))
+
+    def data(self, number: int, piece: bytes, ts_ns: int, *, asks: bool, ends: bool) -> None:
+        """Some of a body; `ends` with the last of it."""
+        stream = self._open.get(number)
+        if stream is None:
+            if number in self._ended:
+                return
+            stream = self._get(number)
+        side = stream.asked if asks else stream.answered
+        if piece:
+            if stream.tunnel:
+                stream.tunnel.receive(WRITE if asks == self.outgoing else READ, ts_ns, piece)
+            else:
+                self._add(side, piece, ts_ns, asks=asks)
+        elif side.head is None:
+            side.head = _unseen(ts_ns, asks=asks)
+        if ends:
+            self._end(stream, side, ts_ns)
+
+    @staticmethod
+    def _add(side: Side, piece: bytes, ts_ns: int, *, asks: bool) -> None:
+        head = side.head
+        if head is None:
+            head = side.head = _unseen(ts_ns, asks=asks)
+        head.body_bytes += len(piece)
+        head.last_ns = ts_ns
+        if side.keep_bytes > 0:
+            side.keep(head.body, piece)
+        if side.body:
+            side.body.receive(ts_ns, piece)
+
+    def lost(self, number: int, missing_bytes: int, ts_ns: int, *, asks: bool) -> None:
+        """So many bytes of a body."""
+        stream = self._open.get(number)
+        if stream is None:
+            return
+        if stream.tunnel:
+            stream.tunnel.gap(WRITE if asks == self.outgoing else READ, ts_ns, missing_bytes)
+            return
+        side = stream.asked if asks else stream.answered
+        head = side.head
+        if head is None:
+            head = side.head = _unseen(ts_ns, asks=asks)
+        head.missing_bytes += missing_bytes
+        head.body_bytes += missing_bytes
+        if any(name.lower() == b"content-encoding" for name, _ in head.headers):
+            side.keep_bytes = 0  # a decoder has no use for what follows a hole
+        if side.body:
+            side.body.gap(ts_ns, missing_bytes)
+
+    def out_of_step(self, missing_bytes: int, ts_ns: int, *, asks: bool) -> None:
+        """Frames were lost, and nobody knows of which streams."""
+        for stream in self._open.values():
+            side = stream.asked if asks else stream.answered
+            if side.ended:
+                continue
+            note = f"frames of the {'request' if asks else 'response'} may be lost"
+            if note not in stream.notes:
+                stream.notes.append(note)
+            if side.body:
+                side.body.gap(ts_ns, missing_bytes)
+
+    def promise(self, number: int, fields: list[Field], ts_ns: int, *, first_ns: int) -> None:
+        """The server will answer a request that it makes up."""
+        if self.knows(number):
+            return
+        stream = self._get(number)
+        stream.pushed = True
+        stream.asked.head = request = self._request(stream, fields, ts_ns, first_ns)
+        request.complete = True
+        stream.asked.ended = True
+
+    def reset(self, number: int, code: int, ts_ns: int) -> None:
+        """Whoever gave up, nothing more comes."""
+        stream = self._open.get(number)
+        if stream is None:
+            return
+        if code or not stream.answered.ended:
+            stream.notes.append(f"reset: {error_name(code)}")
+        self._close_bodies(stream, ts_ns)
+        self._show(stream)
+
+    def refuse_beyond(self, last: int, ts_ns: int) -> None:
+        """GOAWAY: what the client began after stream `last` is not answered."""
+        for number in [number for number in self._open if number & 1 and number > last]:
+            stream = self._open[number]
+            stream.notes.append("refused by GOAWAY")
+            self._close_bodies(stream, ts_ns)
+            self._show(stream)
+
+    def note(self, text: str) -> None:
+        """Of all that are open."""
+        for stream in self._open.values():
+            stream.notes.append(text)
+
+    def close(self, ts_ns: int) -> None:
+        """Nothing more comes: all are shown."""
+        for stream in list(self._open.values()):
+            self._close_bodies(stream, ts_ns)
+            self._show(stream)
+
+    def _end(self, stream: Stream, side: Side, ts_ns: int) -> None:
+        side.ended = True
+        head = side.head
+        if head is not None:
+            head.complete = not stream.tunnel or head.complete
+            head.last_ns = ts_ns
+        if side.body:
+            side.body.close(ts_ns)
+        # A response to a request that was not seen has nothing to wait for.
+        if stream.answered.ended and (stream.asked.ended or stream.asked.head is None):
+            self._show(stream, ts_ns)
+
+    @staticmethod
+    def _close_bodies(stream: Stream, ts_ns: int) -> None:
+        for side in (stream.asked, stream.answered):
+            if side.body and not side.ended:
+                side.body.close(ts_ns)
+            side.ended = True
+
+    def _exchange(self, stream: Stream) -> Exchange:
+        asked, answered = stream.asked.head, stream.answered.head
+        assert asked is None or isinstance(asked, Request)
+        assert answered is None or isinstance(answered, Response)
+        notes: Sequence[str] = tuple(dict.fromkeys(stream.notes)) if stream.notes else ()
+        return Exchange(
+            self._connection,
+            "h2",
+            self.outgoing,
+            asked,
+            answered,
+            stream.interim,
+            stream.more_interim,
+            stream.number,
+            notes,
+            stream.pushed,
+        )
+
+    def _show(self, stream: Stream, ts_ns: int = 0) -> None:
+        del self._open[stream.number]
+        if len(self._ended) >= ENDED_LIMIT:
+            del self._ended[next(iter(self._ended))]
+        self._ended[stream.number] = None
+        if stream.tunnel:
+            stream.tunnel.close(ts_ns or (stream.answered.head.last_ns if stream.answered.head else 0))
+            return
+        if stream.asked.head is None and stream.answered.head is None:
+            return
+        exchange = self._exchange(stream)
+        if stream.asked.body or stream.answered.body:
+            finish(exchange, stream.asked.body, stream.answered.body)
+        self._emit(exchange)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _response(fields: list[Field], ts_ns: int, first_ns: int) -> Response:
+    status = 0
+    for name, value in fields:
+        if name == b":status":
+            status = int(value) if len(value) == 3 and value.isdigit() else 0
+            break
+    headers = [field for field in fields if field[0][:1] != b":"]
+    return Response(headers, "2", [], 0, 0, first_ns, ts_ns, False, status)
+
+
+def _unseen(ts_ns: int, *, asks: bool) -> Request | Response:
+    """The head of a body that began before the capture."""
+    kind = Request if asks else Response
+    return kind([], "2", first_ns=ts_ns, last_ns=ts_ns)
