@@ -143,7 +143,7 @@ def _logged(fact: SecretLogged) -> Found:
 
 def _seen(seen: SecretsSeen, finder: Finder) -> Found:
     if seen.version == labels.TLS1_3:
-        return finder.find(seen.block, seen.cipher)
+        return finder.find(seen.block, seen.cipher, as_it_ended=seen.owner.handshake_seen)
     if seen.version not in _BEFORE_TLS1_3:
         return Found(wrong=f"0x{seen.version:04x} is no TLS version")
     if not labels.is_whole(seen.master_key):

@@ -51,21 +51,37 @@ class Found(NamedTuple):
     """Why there are no lines."""
 
 
+PROVEN_AFTER = 16
+"""Handshakes in which what is derived was what the block has: then its own is believed, where it is number 0."""
+CHECKED_EVERY = 64
+"""One of so many is derived all the same."""
+
+
 class Finder:
     """Finds them in the blocks of one library."""
 
     def __init__(self, offsets: Offsets) -> None:
+        self._proofs = 0
         self._client = offsets.get("client_traffic_secret")
         self._by_hash = {algorithm: _Schedule(algorithm, offsets) for algorithm in HASH_SIZES}
 
-    def find(self, block: bytes, cipher: int) -> Found:
+    def find(self, block: bytes, cipher: int, *, as_it_ended: bool = False) -> Found:
         """The secrets of a finished handshake; none where what is there contradicts itself.
 
         With master secret and transcript hash the application secrets and the exporter secret are derived, and one at
         least must be what the block has: a KeyUpdate changes the first two, the exporter secret stays. Where they all
         differ, the block was not read from the right place, or in the middle of another handshake.
+
+        Deriving takes most of the time. What was read `as_it_ended` is number 0 in any case, and a library that was
+        right so often keeps it in the right place.
         """
         known = hash_of_suite(cipher)
+        if as_it_ended and known and self._proofs >= PROVEN_AFTER:
+            schedule = self._by_hash[known]
+            parts = schedule.parts(block)
+            self._proofs += 1
+            if self._proofs % CHECKED_EVERY and all(parts[_CLIENT:]):
+                return schedule.found(parts, parts[_CLIENT:])
         algorithms = (known,) if known else self._likely_hashes(block)
         contradicted = False
         for algorithm in algorithms:
@@ -73,9 +89,11 @@ class Finder:
             parts = schedule.parts(block)
             client, server, exporter = schedule.application(parts)
             if client and (client == parts[_CLIENT] or server == parts[_SERVER] or exporter == parts[_EXPORTER]):
+                self._proofs += exporter == parts[_EXPORTER]
                 return schedule.found(parts, (client, server, exporter))
             contradicted |= client != b""
         if contradicted:
+            self._proofs = 0
             return Found(wrong="the secrets of a handshake contradict each other")
         schedule = self._by_hash[algorithms[0]]
         parts = schedule.parts(block)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls13_vectors import OFFSETS, RESUMED_EARLY_SECRET, RFC8448, SHA384, VECTORS, WHOLE, Vector
 
-from plaintap.keys.tls13 import Finder, Found
+from plaintap.keys.tls13 import CHECKED_EVERY, PROVEN_AFTER, Finder, Found
 
 BOTH = pytest.mark.parametrize("vector", VECTORS, ids=["rfc8448", "sha384"])
 UPDATED = bytes(range(1, 49))
@@ -139,3 +139,37 @@ def test_one_wrong_byte_makes_no_wrong_application_secret(vector: Vector, name: 
     found = find_secrets(bytes(block), OFFSETS, vector.cipher)
     right = dict(vector.lines)
     assert all(secret == right[label] for label, secret in found.lines if label in WHOLE[2:])
+
+
+@BOTH
+def test_a_library_that_was_right_so_often_is_believed_as_a_handshake_ends(vector: Vector) -> None:
+    finder = Finder(OFFSETS)
+    wrong = vector.block(**dict.fromkeys(OWN, UPDATED))
+    for _ in range(PROVEN_AFTER):
+        assert finder.find(wrong, vector.cipher, as_it_ended=True).wrong
+        assert finder.find(vector.block(), vector.cipher, as_it_ended=True) == Found(vector.lines)
+    for _ in range(PROVEN_AFTER):
+        assert finder.find(vector.block(), vector.cipher, as_it_ended=True) == Found(vector.lines)
+    assert not finder.find(wrong, vector.cipher, as_it_ended=True).wrong
+    assert finder.find(wrong, vector.cipher).wrong  # read later, it may be after a KeyUpdate
+    assert finder.find(wrong, vector.cipher, as_it_ended=True).wrong
+
+
+@BOTH
+def test_now_and_then_it_is_checked_all_the_same(vector: Vector) -> None:
+    finder = Finder(OFFSETS)
+    wrong = vector.block(**dict.fromkeys(OWN, UPDATED))
+    for _ in range(PROVEN_AFTER):
+        finder.find(vector.block(), vector.cipher)
+    found = [finder.find(wrong, vector.cipher, as_it_ended=True) for _ in range(CHECKED_EVERY)]
+    assert sum(bool(one.wrong) for one in found) >= 1
+    assert found[-1].wrong
+
+
+def test_what_is_not_whole_is_derived_even_of_a_library_that_is_believed() -> None:
+    finder = Finder(OFFSETS)
+    for _ in range(PROVEN_AFTER):
+        finder.find(RFC8448.block(), RFC8448.cipher)
+    assert finder.find(RFC8448.block(client_traffic_secret=b""), RFC8448.cipher, as_it_ended=True) == Found(
+        RFC8448.lines
+    )
