@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hpack
 from launch import BODY_BYTES, Bench
 from measure import NONE_LOST, Figure, at_least, at_most, median_of
 from tool import run_once
 
 from plaintap import _native
 from plaintap.events import DATA, READ, SOCKET, WIRE_VERSION, WRITE, Kind, Meta, encode_meta
+from plaintap.messages import Message
+from plaintap.outputs.base import FormatOptions
+from plaintap.outputs.registry import make_formatter
+from plaintap.protocols.http2_frames import DATA as DATA_FRAME
+from plaintap.protocols.http2_frames import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS
+from plaintap.protocols.registry import Registry
 from plaintap.runtime.recording import MAGIC
 from plaintap.streams.connections import Connections
 
@@ -22,6 +30,10 @@ CONNECTIONS = 32
 STEP_NS = 10_000
 PID = 4242
 START_NS = 3_600 * 10**9
+
+HTTP2_EXCHANGES = 30_000
+OPEN_CONNECTIONS = 50_000
+FORMATTED = 20_000
 
 EVENT_BYTES = 512
 EVENTS = 200_000
@@ -32,6 +44,27 @@ RESPONSE = (
     b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Tue, 04 Mar 2025 10:00:00 GMT\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\nConnection: keep-alive\r\n\r\n%s"
 )
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"
+ASKED_FIELDS = [
+    (":method", "GET"),
+    (":scheme", "https"),
+    (":authority", "api.example.com"),
+    ("user-agent", "curl/7.88.1"),
+    ("accept", "*/*"),
+    ("accept-encoding", "gzip, br"),
+    ("cookie", "session=abcdef; theme=dark"),
+    ("authorization", "Bearer abc.def.ghi"),
+]
+ANSWERED_FIELDS = [
+    (":status", "200"),
+    ("server", "nginx"),
+    ("date", "Tue, 04 Mar 2025 10:00:00 GMT"),
+    ("content-type", "application/json"),
+    ("cache-control", "no-cache"),
+    ("vary", "accept-encoding"),
+    ("x-frame-options", "DENY"),
+    ("strict-transport-security", "max-age=31536000"),
+]
 
 
 def _socket(connection: int) -> bytes:
@@ -73,27 +106,95 @@ def _exchanges(count: int) -> Recording:
     return recording
 
 
+def _http2_exchanges(count: int) -> Recording:
+    """Ten fields each way, some of them new in every exchange, over one connection."""
+    recording = Recording()
+    asks, answers = hpack.Encoder(), hpack.Encoder()
+    recording.data(0, WRITE, START_NS, PREFACE + _frame(SETTINGS, 0, 0))
+    recording.data(0, READ, START_NS, _frame(SETTINGS, 0, 0))
+    body = (b"0123456789abcdef" * (BODY_BYTES // 16))[:BODY_BYTES]
+    for number in range(count):
+        stream, ts_ns = 2 * number + 1, START_NS + number * STEP_NS
+        fields = [(":path", f"/orders/{number}?page=2"), ("x-request-id", f"{number * 2654435761:032x}"), *ASKED_FIELDS]
+        recording.data(0, WRITE, ts_ns, _frame(HEADERS, END_HEADERS | END_STREAM, stream, asks.encode(fields)))
+        fields = [("etag", f'"{number * 40503:016x}"'), ("content-length", str(len(body))), *ANSWERED_FIELDS]
+        answered = _frame(HEADERS, END_HEADERS, stream, answers.encode(fields)) + _frame(DATA_FRAME, 1, stream, body)
+        recording.data(0, READ, ts_ns + STEP_NS // 2, answered)
+    return recording
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
 def replay(bench: Bench) -> Iterator[Figure]:
-    """From records to text lines; what starting costs is taken off."""
-    recorded, nothing = bench.directory / "exchanges.ptap", bench.directory / "nothing.ptap"
-    shown = bench.directory / "replayed.txt"
-    _exchanges(EXCHANGES).write(recorded)
+    """From records to what is shown of them; what starting costs is taken off."""
+    nothing = bench.directory / "nothing.ptap"
     Recording().write(nothing)
     start_s = min(run_once([bench.plaintap, "replay", nothing])[1] for _ in range(bench.rounds))
-    cpu_s = []
-    for _ in range(bench.rounds):
-        _, cpu = run_once([bench.plaintap, "replay", recorded], output=shown)
-        cpu_s.append(cpu)
-    missing = EXCHANGES - shown.read_bytes().count(b"/orders/")
-    recorded.unlink()
-    yield median_of(
-        [(cpu - start_s) * 1e6 / EXCHANGES for cpu in cpu_s],
-        what=f"replay of {EXCHANGES:,} exchanges of 1 KB: CPU for each",
-        unit="us",
-        goal=at_most(20, 10),
-        note=f"starting ({start_s:.2f} s) taken off",
+    http1, http2 = bench.directory / "http1.ptap", bench.directory / "http2.ptap"
+    _exchanges(EXCHANGES).write(http1)
+    _http2_exchanges(HTTP2_EXCHANGES).write(http2)
+    for recorded, name, count, form, goal in (
+        (http1, f"{EXCHANGES:,} exchanges of 1 KB", EXCHANGES, "text", at_most(20, 10)),
+        (http1, "the same", EXCHANGES, "json", at_most(15, 7.5)),
+        (http2, f"{HTTP2_EXCHANGES:,} HTTP/2 exchanges, 10 fields each way", HTTP2_EXCHANGES, "text", at_most(60, 25)),
+    ):
+        shown = bench.directory / "replayed.txt"
+        cpu_s = []
+        for _ in range(bench.rounds):
+            _, cpu = run_once([bench.plaintap, "replay", "--format", form, recorded], output=shown)
+            cpu_s.append(cpu)
+        yield median_of(
+            [(cpu - start_s) * 1e6 / count for cpu in cpu_s],
+            what=f"replay of {name} to {form}: CPU for each",
+            unit="us",
+            goal=goal,
+            note=f"starting ({start_s:.2f} s) taken off",
+        )
+        missing = count - sum(b"/orders/" in line for line in shown.read_bytes().splitlines())
+        yield Figure(what="  exchanges not shown", unit="", value=missing, goal=NONE_LOST)
+    http1.unlink()
+    http2.unlink()
+
+
+def open_connections(bench: Bench) -> Iterator[Figure]:
+    """Memory while very many connections are open, each with an exchange behind it."""
+    del bench
+    before = _resident_bytes()
+    connections = Connections(lambda _messages: None, Registry().recognise)
+    for number in range(OPEN_CONNECTIONS):
+        session = number + 1
+        connections.feed([(session, WRITE, 0, number, REQUEST % number, 1), (session, READ, 0, number, EMPTY, 1)])
+    held_mb = (_resident_bytes() - before) / 1e6
+    yield Figure(
+        what=f"{OPEN_CONNECTIONS:,} open HTTP/1 connections: memory", unit="MB", value=held_mb, goal=at_most(500, 250)
     )
-    yield Figure(what="  exchanges not shown", unit="", value=missing, goal=NONE_LOST)
+    connections.close(OPEN_CONNECTIONS)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def formatting(bench: Bench) -> Iterator[Figure]:
+    """An exchange to its line for a terminal."""
+    exchanges: list[Message] = []
+    connections = Connections(exchanges.extend, Registry().recognise)
+    offset = [0, 0]
+    for number in range(FORMATTED):
+        for direction, data in ((WRITE, REQUEST % number), (READ, EMPTY)):
+            connections.feed([(1, direction, offset[direction], number * STEP_NS, data, 1)])
+            offset[direction] += len(data)
+    samples = []
+    for _ in range(bench.rounds):
+        options = FormatOptions(clock_offset_ns=1_700_000_000 * 10**9, width=160, color=True)
+        show = make_formatter("text", options).format
+        began_s = time.process_time()
+        for exchange in exchanges:
+            show(exchange)
+        samples.append((time.process_time() - began_s) * 1e6 / len(exchanges))
+    yield median_of(samples, what="an exchange to its line on a terminal", unit="us", goal=at_most(20, 10))
 
 
 class NullParser:
@@ -135,4 +236,6 @@ def streams(bench: Bench) -> Iterator[Figure]:
 def measure(bench: Bench) -> Iterator[Figure]:
     """Every figure of this file."""
     yield from replay(bench)
+    yield from formatting(bench)
+    yield from open_connections(bench)
     yield from streams(bench)

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from plaintap.messages import GRPC_STATUS_NAMES, Exchange, HttpHead
+from plaintap.messages import Exchange, HttpHead
 from plaintap.outputs.escape import escape, escape_bytes
+from plaintap.outputs.grpcstatus import status_words
 from plaintap.outputs.sizes import exact_bytes, size
 
 _FIRST_REDIRECT = 300
@@ -17,13 +18,6 @@ def header(head: HttpHead, lower_name: bytes) -> bytes:
         if len(name) == len(lower_name) and name.lower() == lower_name:
             return value
     return b""
-
-
-def grpc_status_name(status: int | None) -> str:
-    """`UNAVAILABLE` of 14; "" of OK and of none."""
-    if not status:
-        return ""
-    return GRPC_STATUS_NAMES[status] if 0 < status < len(GRPC_STATUS_NAMES) else f"status {status}"
 
 
 def losses(exchange: Exchange) -> list[str]:
@@ -45,7 +39,7 @@ def extras(exchange: Exchange) -> list[str]:
     found = []
     response = exchange.response
     if (call := exchange.grpc) and (call.status or call.message):
-        found.append(": ".join(filter(None, (grpc_status_name(call.status), escape(call.message)))))
+        found.append(": ".join(filter(None, (status_words(call.status), escape(call.message)))))
     if exchange.pushed:
         found.append("pushed")
     if response and _FIRST_REDIRECT <= response.status < _FIRST_ERROR:

@@ -11,12 +11,13 @@ from plaintap.outputs import who
 from plaintap.outputs.base import DecodeBody
 from plaintap.outputs.columns import WallClock
 from plaintap.outputs.escape import escape, escape_bytes, escape_lines
+from plaintap.outputs.grpcstatus import status_words
 from plaintap.outputs.hexdump import hexdump
 from plaintap.outputs.lines import ASKED, WAS_ASKED
 from plaintap.outputs.palette import Palette
 from plaintap.outputs.pieces import Piece
 from plaintap.outputs.pretty import as_text, show_body
-from plaintap.outputs.remarks import grpc_status_name, header
+from plaintap.outputs.remarks import header
 from plaintap.outputs.sizes import duration, exact_bytes, size
 from plaintap.outputs.suites import suite_name, version_name
 
@@ -56,7 +57,7 @@ class Blocks:
         else:
             out.append(self._remark("no response"))
         if call := exchange.grpc:
-            name = grpc_status_name(call.status) or ("OK" if call.status == 0 else "status not seen")
+            name = status_words(call.status) or ("OK" if call.status == 0 else "status not seen")
             words = f"{call.sent} ↑ {call.received} ↓, {name}{f': {escape(call.message)}' if call.message else ''}"
             out.append(f"{self._palette.paint(self._palette.bad if call.status else '', words)}\n")
         out.extend(f"{self._palette.paint(self._palette.bad, escape(note))}\n" for note in exchange.notes)

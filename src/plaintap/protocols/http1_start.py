@@ -23,22 +23,26 @@ _ANY_METHOD = b"|".join(method for method in METHODS if method != b"CONNECT")
 # RFC 9112, 3.2: origin form, absolute form, asterisk form; CONNECT's authority form.
 # Any other method needs its whole line. HTTP/2 introduces itself with one, too, but names another version.
 REQUEST_START = re.compile(
-    rb"(?:\r\n)*(?:(?:%b) (?:/|\*|https?://)|CONNECT [^ /]+:"
+    rb"(?:\r\n)*(?:(?:%b) (?:/|\*|https?://)|CONNECT [^ /{\"]+:"
     rb"|[!#-'*+\-.^_`|~0-9A-Za-z]{1,64} (?:/|\*|[a-z][a-z0-9+.-]{1,15}://)[^\r\n\0]* HTTP/1\.[0-9]\r?\n)" % _ANY_METHOD
 )
 UNKNOWN_LINE_LIMIT_BYTES = 8192
 """Of a request line with a method nobody knows: what is longer is not waited for."""
 RESPONSE_START = re.compile(rb"(?:\r\n)*HTTP/1\.[01] \d")
 
+_FIRST_BYTES = frozenset(b"\r!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+"""Of a token, RFC 9110, 5.6.2, or of an empty line before it: most of what is no HTTP is told by it."""
 _PREFIXES = (*(method + b" " for method in METHODS), b"HTTP/1.1 2", b"HTTP/1.0 2")
 _MAYBE = re.compile(
-    rb"(?:(?:%b) (?:h|ht|htt|http|https|https?:/?)?|CONNECT [^ /:]{0,253})\Z|HTTP/1?\.?[01]? ?\Z" % _ANY_METHOD
+    rb"(?:(?:%b) (?:h|ht|htt|http|https|https?:/?)?|CONNECT [^ /:{\"]{0,253})\Z|HTTP/1?\.?[01]? ?\Z" % _ANY_METHOD
 )
 _MAYBE_UNKNOWN = re.compile(rb"[A-Za-z][!#-'*+\-.^_`|~0-9A-Za-z]{0,63} /[^\r\n\0]*\r?\Z")
 
 
 def fit(_direction: int, head: bytes) -> Fit:
     """A request line or a status line; that is enough, since a wrong guess is given back as raw bytes."""
+    if not head or head[0] not in _FIRST_BYTES:
+        return Fit.NO
     if REQUEST_START.match(head) or RESPONSE_START.match(head):
         return Fit.YES
     if any(prefix.startswith(head) for prefix in _PREFIXES) or _MAYBE.match(head):

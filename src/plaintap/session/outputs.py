@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from plaintap.config import CommonConfig
-from plaintap.errors import OutputError
+from plaintap.errors import OutputError, UsageError
 from plaintap.messages import Exchange, GrpcMessage, Message, Raw, ServerSentEvent, Totals, WebSocketMessage
 from plaintap.outputs.base import FormatOptions, SinkClosed
 from plaintap.outputs.filters import parse_filter
@@ -55,6 +55,7 @@ class Outputs:
         self._fd = STDERR if beside_keys else STDOUT
         self._outputs: list[Output] = []
         options = self._options(clock_offset_ns)
+        _refuse_shared_files(common, choices)
         try:
             for choice in choices:
                 standard = StdoutSink(STDERR, name="standard error") if beside_keys else StdoutSink()
@@ -166,6 +167,17 @@ class Outputs:
         for output in self._outputs:
             with contextlib.suppress(SinkClosed, OutputError):
                 output.sink.close()
+
+
+def _refuse_shared_files(common: CommonConfig, choices: Sequence[FormatChoice]) -> None:
+    """Keys, records and messages do not go to one file. Raises UsageError."""
+    others = {"-k": common.keylog_path if common.wants_keylog else None, "--record": common.record}
+    for choice in choices:
+        for flag, path in others.items():
+            if choice.path and path and os.path.realpath(choice.path) == os.path.realpath(path):
+                raise UsageError(
+                    f"--format: {choice.name} and {flag} would both write {path}", hint="give each a file of its own"
+                )
 
 
 def is_echo(message: Message) -> bool:

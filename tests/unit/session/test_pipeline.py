@@ -10,12 +10,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from record_bytes import Speaker, ipv4_socket
 
 from plaintap import _native
 from plaintap.config import CommonConfig
+from plaintap.errors import UsageError
 from plaintap.events import READ, WRITE, Fact, Meta, SessionSeen, encode_meta
 from plaintap.messages import Totals
 from plaintap.session.pipeline import Pipeline
@@ -179,3 +181,34 @@ def test_what_was_abandoned_is_let_go_of() -> None:
     bench.exchange()
     bench.pipeline.abandon()
     bench.pipeline.abandon()
+
+
+@pytest.mark.parametrize("options", [{"record": "same"}, {"model": ("text", "keylog"), "keylogfile": "same"}])
+def test_messages_go_to_no_file_of_records_or_keys(
+    options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="would both write same"):
+        Bench(format="json:./same", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"filter": "hots=x"}, "--filter, column 1: unknown field 'hots'"),
+        ({"format": "jsn"}, "--format: unknown format 'jsn'"),
+        ({"protocol": "http3"}, "--protocol: expected a protocol, got 'http3'"),
+    ],
+)
+def test_what_nobody_understands_is_a_usage_error(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Bench(**options)
+    assert caught.value.message == message
+    assert caught.value.hint
+
+
+def test_a_filter_leaves_out_and_what_is_counted_is_what_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(filter="path=/nothing")
+    bench.exchange()
+    assert bench.close().exchanges == 0
+    assert capfd.readouterr().out == ""
