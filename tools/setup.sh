@@ -126,6 +126,8 @@ find_missing() {
 	case $level in
 	matrix)
 		need npm any_command npm
+		need chromium any_command chromium
+		need nghttp2-client any_command nghttp
 		need nodejs any_command node
 		need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 		;;

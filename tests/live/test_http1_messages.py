@@ -221,7 +221,7 @@ def test_a_large_download(targets: Targets, taps: Taps, tmp_path: Path) -> None:
     assert after["response"]["body"] == "after"
 
 
-@pytest.mark.parametrize("silence_s", [2.5, pytest.param(14, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("silence_s", [1.5, pytest.param(14, marks=pytest.mark.matrix)])
 def test_a_slow_answer(targets: Targets, taps: Taps, tmp_path: Path, silence_s: float) -> None:
     """Silence before an answer, in the middle of it, and between two exchanges is no end of anything."""
     script = Script()

@@ -3,53 +3,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
-from harness.peers import Client
+from harness.h2 import H2, check, finish
+from harness.nginx import start_nginx
 from harness.require import require_command
-from harness.shown import Line, Shown, other_end, reported
-from harness.tap import Tap, Taps
-from harness.target import Target, Targets
+from harness.shown import Shown, data_of, other_end
+from harness.tap import Taps
+from harness.target import Targets
 
 STREAMS = 50
-BEFORE = 100
-AFTER = 120
-REFILLED = 20
-"""Requests behind the 100 that fill the table of 4,096 bytes anew."""
-
-
-class H2:
-    """programs/h2_peer.py at both ends."""
-
-    def __init__(self, targets: Targets) -> None:
-        self.targets = targets
-        self.server = self.start_server()
-        (port,) = self.server.expect("ready")
-        self.port = int(port)
-
-    def start_server(self) -> Target:
-        words = ("server", "127.0.0.1", 0, self.targets.certificate, self.targets.key)
-        return self.targets.start(self.targets.command("h2_peer.py", *words))
-
-    def client(self, port: int | None = None) -> Client:
-        words = ("client", "127.0.0.1", port or self.port, self.targets.certificate)
-        client = Client(self.targets.command("h2_peer.py", *words))
-        self.targets.started.append(client)
-        client.expect("ready")
-        return client
-
-
-def finish(target: Target) -> list[Line]:
-    """Its exchanges."""
-    assert target.wait() == 0, target.errors.decode()
-    return reported(target.output, "exchange")
-
-
-def check(tap: Tap, *said: list[Line]) -> Shown:
-    """That they are shown, and nothing else is."""
-    shown = Shown.of(tap.stop_clean().out)
-    shown.check_whole()
-    shown.check_exchanges([exchange for exchanges in said for exchange in exchanges])
-    return shown
+BODY_LIMIT = 1 << 16
 
 
 @pytest.mark.parametrize(
@@ -74,49 +40,6 @@ def test_client_and_server(targets: Targets, taps: Taps, orders: tuple[str, ...]
     check(tap, asked, served)
 
 
-def check_late(shown: list[Line], said: list[Line]) -> None:
-    """Every field is what the peer said or unknown; at first some are unknown, at last none is."""
-    assert len(shown) == len(said)
-    unknown = [0] * len(said)
-    for number, (exchange, truth) in enumerate(zip(shown, said, strict=True)):
-        where = f"exchange {number} after the attaching: {exchange}, said: {truth}"
-        exact = ("pid", "local", "remote", "outgoing", "stream", "method", "status", "interim")
-        assert [exchange[name] for name in exact] == [truth[name] for name in exact], where
-        assert exchange["url"] in {None, truth["url"]}, where
-        for side in ("request", "response"):
-            part, meant = exchange[side], truth[side]
-            assert (part["body"], part["trailers"]) == (meant["body"], meant["trailers"]), where
-            assert len(part["headers"]) == len(meant["headers"]), where
-            for field, right in zip(part["headers"], meant["headers"], strict=True):
-                for told, wanted in zip(field, right, strict=True):
-                    assert told in {None, wanted}, where
-                unknown[number] += field != right
-        # RFC 7541, appendix A, entry 16: never of the dynamic table.
-        assert ["accept-encoding", "gzip, deflate"] in exchange["request"]["headers"], where
-        # Literals, whatever their names are.
-        assert truth["request"]["headers"][-1] in exchange["request"]["headers"], where
-    assert unknown[0] > 0, "nothing came from the dynamic table: this tests nothing"
-    assert unknown[-REFILLED:] == [0] * REFILLED, unknown
-    assert shown[-REFILLED:] == said[-REFILLED:]
-
-
-@pytest.mark.parametrize("flags", ["pid", pytest.param("everybody", marks=pytest.mark.matrix)])
-def test_attached_late(targets: Targets, taps: Taps, flags: str) -> None:
-    """100 requests have been made: what refers to them is unknown until it is sent again, and nothing is guessed."""
-    h2 = H2(targets)
-    client = h2.client()
-    client.do(f"one {BEFORE} /before/{{}}/50")
-    pids = ("--pid", f"{client.pid},{h2.server.pid}") if flags == "pid" else ()
-    tap = taps.ready(*pids, "--format", "json", "-t", 0)
-    client.do(f"one {AFTER} /after/{{}}/50")
-    asked, served = finish(client), finish(h2.server)
-    shown = Shown.of(tap.stop_clean().out)
-    shown.check_whole()
-    for target, said in ((client, asked), (h2.server, served)):
-        assert len(said) == BEFORE + AFTER
-        check_late([exchange for exchange in shown.exchanges if exchange["pid"] == target.pid], said[BEFORE:])
-
-
 CURL_URLS = [f"/curl/{number}/{1000 + number}" for number in range(STREAMS)]
 
 
@@ -132,5 +55,103 @@ def test_curl(targets: Targets, taps: Taps) -> None:
     served = finish(h2.server)
     assert len({tuple(exchange["remote"]) for exchange in served}) == 1
     assert len(served) == STREAMS
-    shown = check(tap, served, [other_end(exchange, curl.pid) for exchange in served])
-    assert {line["connection"]["tls"].get("alpn") for line in shown.type("exchange")} == {"h2"}
+    check(tap, served, [other_end(exchange, curl.pid) for exchange in served])
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    ("path", "flags"),
+    [
+        ("/many/1000", ("--multiply=50",)),
+        ("/padded/1000", ("--padding=200", "--multiply=5")),
+        ("/trailers/30000?trailers", ("--trailer=x-checksum: 1234", "--data=BODY", "--padding=17", "--multiply=3")),
+        ("/continued/10", ("--continuation", "--multiply=3")),
+        ("/pushed/1000?push", ()),
+    ],
+    ids=["multiplexed", "padding", "trailers and padding", "CONTINUATION", "pushed"],
+)
+def test_nghttp(targets: Targets, taps: Taps, tmp_path: Path, path: str, flags: tuple[str, ...]) -> None:
+    """A client by another library than ours or the peer's, with priorities and whatever else it can be told to do."""
+    (body := tmp_path / "body").write_bytes(os.urandom(50_000))
+    h2 = H2(targets)
+    tap = taps.ready("--format", "json", "-t", 0)
+    words = [flag.replace("BODY", str(body)) for flag in flags]
+    command = [
+        require_command("nghttp"),
+        "--null-out",
+        "--no-verify-peer",
+        *words,
+        f"https://127.0.0.1:{h2.port}{path}",
+    ]
+    nghttp = targets.start(command)
+    assert nghttp.wait() == 0, nghttp.errors
+    served = finish(h2.server)
+    shown = check(tap, served, [other_end(exchange, nghttp.pid) for exchange in served])
+    # RFC 9113, 5.1.1: streams of a server are even.
+    pushed = {line["stream"] % 2 == 0 for line in shown.type("exchange") if line.get("pushed")}
+    assert pushed == ({True} if path.endswith("push") else set())
+
+
+# A location that answers by itself would not read a body.
+NGINX = """
+    server {{
+        listen {host}:{port} ssl http2;
+        location / {{ root {folder}; }}
+        location /posted {{ proxy_pass http://unix:{folder}/inner; }}
+    }}
+    server {{
+        listen unix:{folder}/inner;
+        return 201 "thank you";
+    }}
+"""
+
+
+@pytest.fixture
+def nginx(targets: Targets, tmp_path: Path) -> tuple[int, int]:
+    """Its worker's pid and its port; it serves the test's folder."""
+    return start_nginx(targets, tmp_path, NGINX)
+
+
+def test_nginx(targets: Targets, taps: Taps, tmp_path: Path, nginx: tuple[int, int]) -> None:
+    """What its worker has is what the peer says it sent to it, and got."""
+    worker, port = nginx
+    for size in (20_000, 300_000):
+        (tmp_path / str(size)).write_bytes(os.urandom(size))
+    client = H2.client_of(targets, port)
+    tap = taps.ready("--pid", f"{client.pid},{worker}", "--format", "json", "-t", 0)
+    for order in (
+        "get 50 /20000",
+        "get 5 /300000",
+        "post 5 /posted/{} 90000",
+        "one 100 /missing/{}",
+        "post 2 /posted/again 1000000",
+    ):
+        client.do(order)
+    asked = finish(client)
+    check(tap, asked, [other_end(exchange, worker) for exchange in asked])
+
+
+def test_a_large_download(targets: Targets, taps: Taps, tmp_path: Path, nginx: tuple[int, int]) -> None:
+    """100 MB at curl's end: nothing is lost, and the size is exact."""
+    _, port = nginx
+    beginning = os.urandom(1 << 20)
+    with (tmp_path / "large").open("wb") as file:
+        for _ in range(100):
+            file.write(beginning)
+    tap = taps.ready("--comm", "curl", "--format", "json")
+    words = ("-sS", "--http2", "--cacert", str(targets.certificate), "-w", "%{size_download} %{local_port}")
+    url = f"https://127.0.0.1:{port}/large"
+    curl = targets.start([require_command("curl"), *words, "-o", str(tmp_path / "got"), url, "-o", "/dev/null", url])
+    assert curl.wait() == 0, curl.errors
+    assert (tmp_path / "got").read_bytes() == beginning * 100
+    shown = Shown.of(tap.stop_clean().out)
+    shown.check_whole()
+    exchanges = [line for line in shown.type("exchange") if line["process"]["pid"] == curl.pid]
+    assert len(exchanges) == 2
+    for line in exchanges:
+        response = line["response"]
+        assert (response["body_bytes"], response["body_truncated"]) == (100 << 20, True)
+        assert data_of(response, "body") == beginning[:BODY_LIMIT]
+        assert response["body_left_out_bytes"] == (100 << 20) - BODY_LIMIT
+    (end,) = (line for line in shown.type("end") if line["process"]["pid"] == curl.pid)
+    assert end["read_bytes"] > 200 << 20

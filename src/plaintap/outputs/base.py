@@ -80,6 +80,8 @@ class FormatOptions:
     hex_dump: bool = False
     body_limit: int = 65536
     """Bytes of a decoded body to show; 0 is all of it."""
+    filtered: bool = False
+    """Some messages were left out on purpose: that nothing was shown of a connection means nothing."""
     name_peers: bool = False
     """Where the other end is a process of this host, it is named rather than its address."""
     decode_body: DecodeBody = undecoded

@@ -48,7 +48,7 @@ class Form:
 
 
 FORMATS: dict[str, Form] = {
-    "text": Form(make=TextFormatter.of),
+    "text": Form(make=TextFormatter),
     "json": Form(make=JsonFormatter.of, bodies=True),
     "har": Form(make=HarFormatter.of, bodies=True, whole_bodies=True, has_end=True),
     "hex": Form(make=HexFormatter.of, records=True),

@@ -23,7 +23,7 @@ from plaintap.messages import (
     WebSocketMessage,
 )
 from plaintap.outputs import who
-from plaintap.outputs.base import DecodeBody, FormatOptions, undecoded
+from plaintap.outputs.base import FormatOptions
 from plaintap.outputs.columns import WallClock, layout
 from plaintap.outputs.handshakes import connection_of, handshake_words
 from plaintap.outputs.lines import ABOUT, ASKED, WAS_ASKED, Lines
@@ -38,36 +38,26 @@ _CALLS = 4096
 
 
 class TextFormatter:
-    """See `FormatOptions` for the parameters."""
+    """One for each output: it remembers what it has shown."""
 
-    def __init__(
-        self,
-        *,
-        clock_offset_ns: int,
-        width: int | None,
-        color: bool,
-        verbose: int,
-        hex_dump: bool,
-        body_limit: int,
-        decode_body: DecodeBody = undecoded,
-        name_peers: bool = False,
-    ) -> None:
-        columns = layout(width)
-        self._palette = palette(color=color)
-        self._verbose = verbose
-        self._hex_dump = hex_dump
+    def __init__(self, options: FormatOptions) -> None:
+        columns = layout(options.width)
+        self._palette = palette(color=options.color)
+        self._verbose = options.verbose
+        self._filtered = options.filtered
+        self._hex_dump = options.hex_dump
         # An exchange is more than its line.
-        self._rich = bool(verbose or hex_dump)
+        self._rich = bool(options.verbose or options.hex_dump)
         # Behind a line among blocks.
-        self._gap = "\n" if verbose else ""
-        clock = WallClock(clock_offset_ns, milliseconds=columns.milliseconds)
-        self._lines = Lines(layout=columns, palette=self._palette, clock=clock, name_peers=name_peers)
+        self._gap = "\n" if options.verbose else ""
+        clock = WallClock(options.clock_offset_ns, milliseconds=columns.milliseconds)
+        self._lines = Lines(layout=columns, palette=self._palette, clock=clock, name_peers=options.name_peers)
         self._blocks = Blocks(
-            clock=WallClock(clock_offset_ns),
+            clock=WallClock(options.clock_offset_ns),
             palette=self._palette,
-            hex_dump=hex_dump,
-            body_limit=body_limit,
-            decode_body=decode_body,
+            hex_dump=options.hex_dump,
+            body_limit=options.body_limit,
+            decode_body=options.decode_body,
         )
         # Sessions that showed something; only needed, and only kept, with -v.
         self._shown: set[int] = set()
@@ -83,20 +73,6 @@ class TextFormatter:
             Secrets: self._secrets,
             RecordSeen: self._record,
         }
-
-    @classmethod
-    def of(cls, options: FormatOptions) -> TextFormatter:
-        """What the registry makes."""
-        return cls(
-            clock_offset_ns=options.clock_offset_ns,
-            width=options.width,
-            color=options.color,
-            verbose=options.verbose,
-            hex_dump=options.hex_dump,
-            body_limit=options.body_limit,
-            decode_body=options.decode_body,
-            name_peers=options.name_peers,
-        )
 
     def format(self, message: Message) -> str:
         """See `outputs.base.Formatter`."""
@@ -157,12 +133,13 @@ class TextFormatter:
         """With -v only, and only if it has not been heard of otherwise or its losses sum up."""
         connection = ended.connection
         text = ""
-        if self._verbose and (ended.lost_bytes or connection.session not in self._shown):
+        unheard = connection.session not in self._shown and not self._filtered
+        if self._verbose and (ended.lost_bytes or unheard):
             left = self._lines.left(connection, ended.ts_ns, ABOUT)
             facts = [f"{exact_bytes(ended.read_bytes)} received", f"{exact_bytes(ended.written_bytes)} sent"]
             if ended.lost_bytes:
                 facts.append(self._palette.paint(self._palette.bad, f"{exact_bytes(ended.lost_bytes)} lost"))
-            if connection.session not in self._shown:
+            if unheard:
                 facts.append("nothing of it was shown")
             peer = who.peer(connection.socket) or "an unknown address"
             text = f"{left}ended ({ended.reason}), {peer}: {', '.join(facts)}\n{self._gap}"

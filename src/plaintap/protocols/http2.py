@@ -19,13 +19,14 @@ from plaintap.protocols.http2_frames import (
     END_STREAM,
     FIXED_BYTES,
     GOAWAY,
+    HEAD,
+    HEAD_BYTES,
     HEADERS,
     PADDED,
     PAYLOAD_LIMIT_BYTES,
     PREFACE,
     PUSH_PROMISE,
     RST_STREAM,
-    SETTINGS,
     WITH_PRIORITY,
     FrameError,
     FrameReader,
@@ -47,6 +48,7 @@ class _Direction:
     __slots__ = (
         "_block",
         "_block_bytes",
+        "_block_frames",
         "_promised",
         "_rest_of",
         "connection",
@@ -76,13 +78,20 @@ class _Direction:
         self._promised = 0
         self._block: list[bytes] = []
         self._block_bytes = 0
+        self._block_frames = bytearray()
 
     def begin_anew(self) -> None:
         """Frames were lost."""
         self.decoder.forget()
         self._rest_of = None
+        self._promised = 0
         self._block = []
         self._block_bytes = 0
+
+    def rest(self) -> bytes:
+        """Takes back what nothing was made of, up to the end of what came; the next byte begins a frame."""
+        frames, self._block_frames = self._block_frames, bytearray()
+        return bytes(frames) + self.reader.rest()
 
     def data(self, stream: int, flags: int, piece: bytes, /, *, ends: bool) -> None:
         """Raises FrameError."""
@@ -93,8 +102,10 @@ class _Direction:
             stream, piece, owner.now_ns, asks=owner.asks(self.number), ends=ends and bool(flags & END_STREAM)
         )
 
-    def frame(self, kind: int, flags: int, stream: int, payload: bytes, /) -> None:
+    def frame(self, kind: int, flags: int, wire_stream: int, payload: bytes, /) -> None:
         """Raises FrameError."""
+        stream = wire_stream & _STREAM
+        whole = payload
         if self._rest_of is not None and (kind != CONTINUATION or stream != self._rest_of[0]):
             raise FrameError("a header block that is not continued")
         if len(payload) != FIXED_BYTES.get(kind, len(payload)):
@@ -113,6 +124,9 @@ class _Direction:
             self.connection.streams.reset(stream, _NUMBER.unpack(payload)[0], self.connection.now_ns)
         elif kind == GOAWAY:
             self._go_away(payload)
+        if self._rest_of is not None:
+            size = len(whole)
+            self._block_frames += HEAD.pack(size >> 16, size & 0xFFFF, kind, flags, wire_stream) + whole
 
     def _begin_block(self, stream: int, flags: int, block: bytes) -> None:
         if not stream:
@@ -127,7 +141,7 @@ class _Direction:
     def _continue_block(self, flags: int, block: bytes) -> None:
         if self._rest_of is None:
             raise FrameError("a continuation of nothing")
-        self._block_bytes += len(block) + 1
+        self._block_bytes += len(block) + HEAD_BYTES
         if self._block_bytes > PAYLOAD_LIMIT_BYTES:
             raise FrameError("a header block that is too long")
         self._block.append(block)
@@ -135,6 +149,7 @@ class _Direction:
             (stream, begun_flags), self._rest_of = self._rest_of, None
             whole, self._block = b"".join(self._block), []
             self._decode(stream, begun_flags, whole)
+            self._block_frames = bytearray()
 
     def _decode(self, stream: int, flags: int, block: bytes) -> None:
         try:
@@ -142,6 +157,7 @@ class _Direction:
         except HpackError as error:
             raise FrameError(f"header compression: {error}") from None
         owner = self.connection
+        owner.proven = True
         promised, self._promised = self._promised, 0
         if promised:
             owner.streams.promise(promised, fields, owner.now_ns, first_ns=self.first_ns)
@@ -157,7 +173,7 @@ class _Direction:
             ends=bool(flags & END_STREAM),
         )
         if self.decoder.cut:
-            owner.streams.note("header fields beyond the limit are left out")
+            owner.streams.note_on(stream, "header fields beyond the limit are left out")
 
     def _go_away(self, payload: bytes) -> None:
         if len(payload) < _GOAWAY.size:
@@ -173,11 +189,13 @@ class _Direction:
 class Http2:
     """`head`, the first bytes seen, came from `direction`."""
 
-    __slots__ = ("_client", "_directions", "_from_start", "_outlet", "knows_client", "now_ns", "streams")
+    __slots__ = ("_client", "_directions", "_from_start", "_outlet", "knows_client", "now_ns", "proven", "streams")
 
     def __init__(self, direction: int, head: bytes, outlet: Outlet, options: ParserOptions) -> None:
         self._outlet = outlet
         self.now_ns = 0
+        self.proven = False
+        """A header block was read."""
         self._from_start = self.knows_client = head.startswith(PREFACE)
         self._client = direction if self.knows_client else _likely_client(outlet)
         self._directions = _Direction(self, READ), _Direction(self, WRITE)
@@ -209,8 +227,10 @@ class Http2:
 
     def _set_client(self, direction: int) -> None:
         self.knows_client = True
-        self._client = direction
-        self.streams.outgoing = direction == WRITE
+        if direction != self._client:
+            self._client = direction
+            self.streams.outgoing = direction == WRITE
+            self.streams.turn_round()
 
     # What the worker calls.
 
@@ -233,7 +253,11 @@ class Http2:
         """At the first record of a direction, or while frames are sought: what is to be read of it."""
         if side.held:
             data, side.held = side.held + data, b""
-        if not (self._from_start and side.fresh):
+        begins = self._from_start and side.fresh
+        if begins and data != PREFACE and PREFACE.startswith(data):
+            side.held = data
+            return b""
+        if not begins:
             found = fit(side.number, data)
             if found is Fit.MAYBE:
                 side.held = data
@@ -242,7 +266,8 @@ class Http2:
                 side.fresh, side.seeking = False, True
                 self._outlet.unclaimed(side.number, self.now_ns, data)
                 return b""
-        from_start = side.fresh and (self._from_start or data[3] == SETTINGS)
+        # Who sends SETTINGS first may also acknowledge those of a beginning that was not seen.
+        from_start = begins
         if data.startswith(PREFACE):
             self._set_client(side.number)
             data = data[len(PREFACE) :]
@@ -275,9 +300,12 @@ class Http2:
         self.streams.note(f"malformed HTTP/2: {why}")
         self._lose_step(side)
         self.streams.out_of_step(0, ts_ns, asks=self.asks(side.number))
+        if not self.proven and not self._from_start:
+            self.close(ts_ns)
+            self._outlet.become(None)  # perhaps it never was HTTP/2
 
     def _lose_step(self, side: _Direction) -> None:
-        self._outlet.unclaimed(side.number, self.now_ns, side.reader.rest())
+        self._outlet.unclaimed(side.number, self.now_ns, side.rest())
         side.begin_anew()
         side.seeking = True
 
@@ -290,12 +318,13 @@ class Http2:
     def flush(self, _ts_ns: int, /) -> None:
         for side in self._directions:
             self._give_back(side)
+        self.streams.flush(self.now_ns)
 
     def close(self, ts_ns: int, /) -> None:
         self.now_ns = ts_ns
         for side in self._directions:
             self._give_back(side)
-            self._outlet.unclaimed(side.number, ts_ns, side.reader.rest())
+            self._outlet.unclaimed(side.number, ts_ns, side.rest())
         self.streams.close(ts_ns)
 
 

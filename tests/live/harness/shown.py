@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from harness.truth import Digest
@@ -56,8 +56,12 @@ class Shown:
     def of(cls, text: str) -> Shown:
         return cls(lines_of(text))
 
+    def of_processes(self, pids: Collection[int]) -> Shown:
+        """Without what others said at the same time."""
+        return Shown(line for line in self.lines if line["type"] == "summary" or line["process"]["pid"] in pids)
+
     def type(self, name: str, pid: int | None = None) -> list[Line]:
-        return [line for line in self.lines if line["type"] == name and pid in {None, line["process"]["pid"]}]
+        return [line for line in self.lines if line["type"] == name and (pid is None or line["process"]["pid"] == pid)]
 
     @property
     def exchanges(self) -> list[Line]:
@@ -71,14 +75,10 @@ class Shown:
         for line in self.lines:
             assert not line.get("notes"), line
             parts = [line[name] for name in ("request", "response") if line["type"] == "exchange"]
-            for part in parts:
+            for part in filter(None, parts):
                 assert (part["complete"], part["missing_bytes"], part.get("body_note")) == (True, 0, None), part
-        summary = self.type_summary()
-        assert (summary["losses"], summary["lost_bytes"], summary["unattributed"]) == ({}, 0, 0), summary
-
-    def type_summary(self) -> Line:
-        (summary,) = [line for line in self.lines if line["type"] == "summary"]
-        return summary
+        (summary,) = self.type("summary")
+        assert (summary["losses"], summary["lost_bytes"]) == ({}, 0), summary
 
     def check_exchanges(self, said: Iterable[Line]) -> None:
         """Asserts that these and no others are shown, of each connection and stream what its process says."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from harness.truth import Address, Digest, Truth
 
-from plaintap.events import Kind, Meta, ProcessExited, Record, SessionEnded, SessionSeen, decode_fact
+from plaintap.events import Meta, ProcessExited, Record, SessionEnded, SessionSeen, decode_fact
 from plaintap.runtime import recording
 
 _Key = tuple[int, Address | None, Address | None] | tuple[int, int | None]
@@ -130,8 +130,6 @@ class Streams:
             self.exited.append(fact.pid)
         elif isinstance(fact, Meta):
             self.meta.append({name: value for name, value in msgspec.structs.asdict(fact).items() if value})
-        else:
-            assert direction_or_kind in {Kind.HELD, Kind.SESSION_END, Kind.SECRETS, Kind.SECRET, Kind.UNIX_SOCKET}
 
     @property
     def all(self) -> list[Stream]:

@@ -77,6 +77,16 @@ class Connection:
         self.h2.send_headers(stream.number, fields)
         self.flush()
 
+    def promise(self, stream: Stream, path: str) -> Stream:
+        """A request that the other end is told it would have made, of a server."""
+        pushed = Stream(self.h2.get_next_available_stream_id())
+        fields = [(name, path if name == ":path" else value) for name, value in stream.request.fields]
+        pushed.request = Head([field for field in fields if field[0].startswith(":")], complete=True)
+        self.streams[pushed.number] = pushed
+        self.h2.push_stream(stream.number, pushed.number, pushed.request.fields)
+        self.flush()
+        return pushed
+
     def body(self, stream: Stream, *pieces: bytes, end: Fields | bool = False) -> None:
         """Sends what may be sent now, the rest while events are waited for; `end` may be trailers."""
         stream.unsent += [piece for piece in pieces if piece]

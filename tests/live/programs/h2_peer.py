@@ -3,9 +3,10 @@
 
 Prints "ready" and, a server, its port. A client does what the lines on its standard input say and answers each with
 "done": `get COUNT PATH` (so many streams at once; {} in the path is the number), `post COUNT PATH SIZE`, `one COUNT
-PATH` (one after another). What fields a request has varies with its number. A server answers with as many bytes as
-the path's last part says, and does what stands behind its "?": `trailers`, `hints` (103 first), `gzip`. At the end of
-its input each prints one JSON object per exchange.
+PATH` (one after another), `begin PATH` (until the answer has begun) and `finish`. What fields a request has varies with
+its number. A server answers with as many bytes as
+the path's last part says, and does what stands behind its "?": `trailers`, `hints` (103 first), `gzip`, `push`
+(another answer before). At the end of its input each prints one JSON object per exchange.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from programs.h2_connection import Connection, Stream, accept, connect
 from programs.said import Fields
 
-VARIED = 17
-"""How many values a varied field takes in turn."""
+VARIED = 90
+"""How many names a varied field takes in turn: more than the encoder's table holds, so that they are sent again."""
 
 
 def answer(path: str, size: int) -> bytes:
@@ -37,13 +38,15 @@ def respond(connection: Connection, stream: Stream) -> None:
         (":status", "200"),
         ("content-type", "application/octet-stream"),
         ("server", "h2-peer"),
-        ("x-turn", str(number % VARIED)),
+        ("x-constant", "always the same"),
         (f"x-of-{number % VARIED}", f"{number}," * 5),
     ]
     body = answer(path, int(path.rpartition("/")[2]))
     if options == "gzip":
         body = gzip.compress(body, mtime=0)
         fields += [("content-encoding", "gzip")]
+    if options == "push":
+        respond(connection, connection.promise(stream, path + "0"))
     if options == "hints":
         connection.interim(stream, [(":status", "103"), ("link", "</style.css>; rel=preload")])
     connection.head(stream, fields)
@@ -112,7 +115,7 @@ class Client:
             (":path", path.replace("{}", str(number))),
             ("user-agent", "h2-peer/1"),
             ("accept-encoding", "gzip, deflate"),
-            ("x-turn", str(number % VARIED)),
+            ("x-constant", "always the same"),
             (f"x-of-{number % VARIED}", f"{number}," * 5),
             ("authorization", f"never indexed {number}"),
         ]
@@ -129,6 +132,15 @@ class Client:
     def post(self, count: str, path: str, size: str) -> None:
         bodies = [answer(f"{path} {number}", int(size)) for number in range(int(count))]
         self.connection.wait_for(*[self._ask("POST", path, body) for body in bodies])
+
+    def begin(self, path: str) -> None:
+        """Leaves the answer in the middle: the server may send no more before it is read."""
+        self.begun = self._ask("GET", path)
+        while not self.begun.response.body:
+            assert self.connection.pump()
+
+    def finish(self) -> None:
+        self.connection.wait_for(self.begun)
 
     def one(self, count: str, path: str) -> None:
         for _ in range(int(count)):

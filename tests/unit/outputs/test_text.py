@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from plaintap.events import READ, WRITE, Socket
 from plaintap.messages import Connection, ConnectionEnded, Exchange, Lost, Raw, RecordSeen, Request, Response
+from plaintap.outputs.base import FormatOptions
 from plaintap.outputs.escape import cells
 from plaintap.outputs.text import TextFormatter
 
@@ -38,7 +39,7 @@ def make_formatter(offset_ns: int) -> Callable[..., TextFormatter]:
             "hex_dump": False,
             "body_limit": 65536,
         } | changes
-        return TextFormatter(**values)
+        return TextFormatter(FormatOptions(**values))
 
     return make
 
@@ -448,3 +449,10 @@ def test_any_exchange_is_one_harmless_line(
     assert line.endswith("\n")
     assert line.count("\n") == 1
     assert f" {status or '?'}  " in line
+
+
+def test_with_a_filter_only_losses_are_told_of_a_connections_end(make_formatter: Make, make_connection: Make) -> None:
+    formatter = make_formatter(verbose=1, filtered=True)
+    connection = make_connection()
+    assert formatter.format(ConnectionEnded(connection, 0, "closed", 5, 5, 0)) == ""
+    assert "3 bytes lost" in formatter.format(ConnectionEnded(connection, 0, "closed", 5, 5, 3))

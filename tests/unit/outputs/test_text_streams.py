@@ -19,6 +19,7 @@ from plaintap.messages import (
     ServerSentEvent,
     WebSocketMessage,
 )
+from plaintap.outputs.base import FormatOptions
 from plaintap.outputs.text import TextFormatter
 
 MS = 1_000_000
@@ -36,7 +37,7 @@ def text(offset_ns: int) -> Callable[..., TextFormatter]:
             "hex_dump": False,
             "body_limit": 65536,
         } | changes
-        return TextFormatter(**values)
+        return TextFormatter(FormatOptions(**values))
 
     return make
 

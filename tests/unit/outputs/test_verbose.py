@@ -10,6 +10,7 @@ import pytest
 
 from plaintap.events import READ, WRITE
 from plaintap.messages import Raw
+from plaintap.outputs.base import FormatOptions
 from plaintap.outputs.text import TextFormatter
 
 Make = Callable[..., Any]
@@ -26,7 +27,7 @@ def make_formatter(offset_ns: int) -> Callable[..., TextFormatter]:
             "hex_dump": False,
             "body_limit": 65536,
         } | changes
-        return TextFormatter(**values)
+        return TextFormatter(FormatOptions(**values))
 
     return make
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from plaintap.events import READ, WRITE
 from plaintap.messages import Exchange, GrpcMessage, ServerSentEvent, WebSocketMessage
+from plaintap.protocols import http2_streams
 from plaintap.protocols.base import Fit
 from plaintap.protocols.http2_frames import (
     CONTINUATION,
@@ -272,6 +273,8 @@ def test_h2c() -> None:
     assert first.response is not None
     assert first.response.status == 101
     assert exchange_line(second) == HELLO
+    cut = [(WRITE, bytes([byte])) for byte in BEGUN[0][1]]
+    assert show(play([*pieces[:2], *cut, pieces[3]]))[1:] == [HELLO]
 
 
 # Late.
@@ -401,9 +404,7 @@ def test_malformed(data: bytes, why: str) -> None:
     lines = show(player.close())
     assert lines[0].startswith("1 -> GET /a = 200 ")
     assert f"(malformed HTTP/2: {why})" in lines[0]
-    begun = data.startswith(frame(HEADERS, 0, 1, b"\x88"))
-    rest = data[10:] if begun else data
-    assert lines[1:] == [f"raw {rest!r}"]
+    assert lines[1:] == [f"raw {data!r}"]
 
 
 def test_a_flood_of_continuations_is_cut() -> None:
@@ -510,3 +511,118 @@ def test_noise_does_not_fit() -> None:
     sizes = [chance.randint(9, 300) for _ in range(50_000)]
     assert sum(fit(READ, chance.randbytes(size)) is Fit.YES for size in sizes) == 0
     assert sum(fit(READ, b"\0" + chance.randbytes(size)) is Fit.YES for size in sizes) <= 5
+
+
+def test_a_reason_is_kept_once_however_often_it_is_given() -> None:
+    encoder = hpack.Encoder()
+    asked = b"".join(frame(HEADERS, 4, number, block(ask("/"), encoder)) for number in range(1, 200, 2))
+    farewells = frame(GOAWAY, 0, 0, b"\x7f\xff\xff\xff\0\0\0\x01") * 1000
+    found = exchanges(play([*BEGUN, (WRITE, asked), (READ, farewells)]))
+    assert {exchange.notes for exchange in found} == {("GOAWAY: PROTOCOL_ERROR",)}
+
+
+def test_what_is_kept_of_all_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http2_streams, "KEPT_LIMIT_BYTES", 40_000)
+    encoder = hpack.Encoder()
+    player = Player()
+    for direction, data in BEGUN:
+        player.say(direction, data)
+    for number in range(1, 20, 2):
+        player.say(WRITE, frame(HEADERS, 4, number, block(ask("/"), encoder)) + frame(DATA, 0, number, bytes(10_000)))
+    assert [exchange.stream for exchange in exchanges(player.messages)] == [1, 3, 5, 7, 9, 11]
+    assert exchanges(player.messages)[0].notes == ("too much to keep of all streams",)
+    player.close()
+
+
+def test_silence_shows_an_answer_whose_request_goes_on() -> None:
+    player = Player()
+    for direction, data in [*BEGUN, (WRITE, frame(HEADERS, 4, 1, block(ask("/up", "POST"))))]:
+        player.say(direction, data)
+    player.say(READ, frame(HEADERS, 5, 1, block(answer(413))))
+    for _ in range(2):
+        player.connections.tick(1 << 40)
+    assert show(player.messages) == ["1 -> POST /up incomplete = 413"]
+    player.say(WRITE, frame(DATA, 1, 1, b"late"))
+    assert len(exchanges(player.close())) == 1
+
+
+def test_silence_shows_what_may_have_ended_in_a_loss() -> None:
+    player = Player()
+    for direction, data in [*BEGUN, (WRITE, ASKED), (READ, frame(HEADERS, 4, 1, block(answer())))]:
+        player.say(direction, data)
+    player.lose(READ, 30)
+    player.say(READ, frame(PING, 0, 0, bytes(8)))
+    for _ in range(2):
+        player.connections.tick(1 << 40)
+    (found,) = exchanges(player.messages)
+    assert found.notes == ("frames of the response may be lost",)
+
+
+def test_an_acknowledgement_seen_first_is_no_beginning() -> None:
+    encoder = hpack.Encoder()
+    block(ask("/a", x_a="1"), encoder)
+    asked = frame(HEADERS, 5, 3, block(ask("/a", x_a="1"), encoder))
+    (found,) = exchanges(play([(WRITE, frame(SETTINGS, 1, 0)), (WRITE, asked)]))
+    assert found.request is not None
+    assert (found.request.method, found.request.target, found.notes) == ("GET", "", ())
+
+
+def test_a_header_block_that_is_not_finished_is_shown_raw() -> None:
+    begun = frame(HEADERS, 1, 1, b"\x82\x87") + frame(CONTINUATION, 0, 1, b"\x84")
+    assert show(play([*BEGUN, (WRITE, begun)])) == [f"raw {begun!r}"]
+    player = Player()
+    for direction, data in [*BEGUN, (WRITE, begun)]:
+        player.say(direction, data)
+    player.lose(WRITE, 3)
+    assert show(player.close()) == [f"raw {begun!r}"]
+
+
+def test_what_never_was_http2_is_recognised_afresh() -> None:
+    answered = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    messages = play([(READ, frame(DATA, 0, 1, b"x" * 64)[:40]), (READ, b"\xff" * 200), (READ, answered)])
+    assert [exchange.protocol for exchange in exchanges(messages)] == ["h2", "http/1.1"]
+
+
+def test_data_behind_the_end_is_not_taken_for_the_body() -> None:
+    asked = frame(HEADERS, 4, 1, block(ask("/")))
+    answered = frame(HEADERS, 4, 1, block(answer())) + frame(DATA, 1, 1, b"ab") + frame(DATA, 0, 1, b"cd")
+    messages = play([*BEGUN, (WRITE, asked), (READ, answered), (WRITE, frame(DATA, 1, 1))])
+    assert show(messages) == ["1 -> GET / = 200 b'ab' (response: DATA behind its end)"]
+
+
+def test_late_a_body_is_its_senders_once_it_is_known_who_asks() -> None:
+    pieces = [(WRITE, frame(DATA, 0, 1, b"x" * 300)), (READ, ASKED.replace(b"\0\0\0\x01", b"\0\0\0\x03", 1))]
+    first = exchanges(play([*pieces, (WRITE, frame(DATA, 1, 1, b"y"))]))[0]
+    assert (first.stream, first.outgoing, first.request) == (1, False, None)
+    assert first.response is not None
+    assert first.response.body_bytes == 301
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        ([("x", "a\r\nHost: b")], 'request: line break or NUL in the value of "x"'),
+        ([("transfer-encoding", "chunked")], 'request: field "transfer-encoding", which HTTP/2 does not have'),
+        ([("x", "1"), (":path", "/other")], 'request: pseudo-field ":path" twice'),
+        ([(":path", "/other")], 'request: pseudo-field ":path" twice'),
+        ([(":status", "200")], 'request: pseudo-field ":status" has no place here'),
+        ([("x", "1"), (":protocol", "p")], 'request: pseudo-field ":protocol" behind others'),
+        ([("X-Y", "1")], 'request: capitals in the field name "X-Y"'),
+        ([("", "1")], "request: a field without a name"),
+    ],
+)
+def test_fields_that_are_read_in_two_ways(fields: list[tuple[str, str]], note: str) -> None:
+    (found,) = exchanges(play([*BEGUN, (WRITE, frame(HEADERS, 5, 1, block([*ask("/one"), *fields])))]))
+    assert found.notes == (note,)
+    assert found.request is not None
+    assert found.request.target == "/one"
+
+
+def test_trailers_twice() -> None:
+    encoder = hpack.Encoder()
+    blocks = [block(fields, encoder) for fields in (answer(), [("a", "1")], [("b", "2")])]
+    answered = b"".join(frame(HEADERS, flags, 1, each) for flags, each in zip((4, 4, 5), blocks, strict=True))
+    (found,) = exchanges(play([*BEGUN, (WRITE, ASKED), (READ, answered)]))
+    assert found.response is not None
+    assert found.response.trailers == [(b"a", b"1"), (b"b", b"2")]
+    assert found.notes == ("trailers: trailers twice",)
