@@ -18,8 +18,9 @@ from plaintap.protocols import upgrades
 from plaintap.protocols.base import Fit, ProtocolEntry
 from plaintap.protocols.http1_careful import Careful
 from plaintap.protocols.http1_framing import transfer_notes
+from plaintap.protocols.http1_limits import HttpError
 from plaintap.protocols.http1_pairing import Pairing
-from plaintap.protocols.http1_reader import NEVER_NS, HttpError
+from plaintap.protocols.http1_reader import NEVER_NS
 from plaintap.protocols.http1_replay import end_of_messages
 from plaintap.protocols.http1_requests import RequestReader
 from plaintap.protocols.http1_responses import ResponseReader

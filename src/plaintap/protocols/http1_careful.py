@@ -16,7 +16,7 @@ from plaintap.messages import Headers
 from plaintap.protocols.http1_chunks import Chunks
 from plaintap.protocols.http1_framing import Framing, framing_of
 from plaintap.protocols.http1_heads import OddHead, parse_first_line, parse_head
-from plaintap.protocols.http1_reader import HEAD_LIMIT_BYTES, HttpError
+from plaintap.protocols.http1_limits import HEAD_LIMIT_BYTES, HttpError
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _BLANK_LINES = re.compile(rb"[\r\n]+")

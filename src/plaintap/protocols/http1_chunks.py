@@ -9,7 +9,7 @@ from enum import Enum
 
 from plaintap.messages import Headers
 from plaintap.protocols.http1_framing import quoted
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, HttpError
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HttpError
 
 LINE_LIMIT_BYTES = 65536
 """Of a chunk's line with its extensions, or of a trailer field."""

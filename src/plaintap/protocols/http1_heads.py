@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from plaintap.messages import Headers
 from plaintap.protocols.http1_framing import quoted
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, HttpError
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HttpError
 
 NOTES_LIMIT = 16
 """Of one head."""

@@ -19,16 +19,12 @@ from plaintap.messages import HttpHead, Request, Response
 from plaintap.parsing import BodyStream
 from plaintap.protocols.bodies import content_codings
 from plaintap.protocols.http1_framing import Framing
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HEAD_LIMIT_BYTES, HttpError
 from plaintap.protocols.http1_pairing import Pairing
 from plaintap.protocols.http1_start import framing_by_rule
 
 if TYPE_CHECKING:
     from plaintap.protocols.http1_careful import Careful
-
-HEAD_LIMIT_BYTES = 1 << 20
-"""A head longer than this is malformed to us; so are trailers, or any other framing that long without a body byte."""
-FIELDS_LIMIT = 1000
-"""Header fields, and again trailer fields, of a message; with more it is malformed to us."""
 
 _COPIED_LIMIT_BYTES = 256 << 20
 _FOLD = re.compile(rb"[\r\n][ \t]")
@@ -40,7 +36,6 @@ _KEPT_TYPE_BYTES = 256
 NEVER_NS = 0
 _ANY_LENGTH = 1 << 62
 
-HttpError = httptools.HttpParserError
 Httptools = httptools.HttpRequestParser | httptools.HttpResponseParser
 Head = TypeVar("Head", Request, Response)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import httptools
 
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, HttpError, Httptools, strict
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HttpError
+from plaintap.protocols.http1_reader import Httptools, strict
 
 
 class _Watcher:

@@ -8,8 +8,9 @@ import httptools
 from plaintap.messages import Request
 from plaintap.protocols.http1_careful import Careful
 from plaintap.protocols.http1_framing import transfer_notes
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HttpError
 from plaintap.protocols.http1_pairing import UNANSWERED_BY_BODY, Pairing, text_of
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, NEVER_NS, HttpError, Httptools, Reader, strict
+from plaintap.protocols.http1_reader import NEVER_NS, Httptools, Reader, strict
 from plaintap.protocols.http1_start import PLAIN_METHODS
 
 

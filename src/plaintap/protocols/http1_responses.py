@@ -8,8 +8,9 @@ import httptools
 from plaintap.messages import Exchange, Request, Response
 from plaintap.protocols.http1_careful import Careful
 from plaintap.protocols.http1_framing import transfer_notes
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HttpError
 from plaintap.protocols.http1_pairing import Pairing, Turn, protocol_of, text_of
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, NEVER_NS, HttpError, Httptools, Reader, strict
+from plaintap.protocols.http1_reader import NEVER_NS, Httptools, Reader, strict
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 _REASONS: dict[bytes, str] = {}

@@ -38,8 +38,8 @@ from hypothesis import strategies as st
 
 from plaintap.events import READ, WRITE
 from plaintap.messages import Exchange, Message, Raw
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HEAD_LIMIT_BYTES
 from plaintap.protocols.http1_pairing import INTERIM_LIMIT, PENDING_LIMIT, PENDING_LIMIT_BYTES, TURNS_LIMIT
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, HEAD_LIMIT_BYTES
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.registry import Registry
 from plaintap.streams.connections import Connections

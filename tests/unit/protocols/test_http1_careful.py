@@ -32,7 +32,7 @@ from plaintap.events import READ, WRITE
 from plaintap.messages import Exchange, Message, Raw, ServerSentEvent
 from plaintap.protocols.http1_framing import QUOTED_LIMIT
 from plaintap.protocols.http1_heads import LINES_LIMIT
-from plaintap.protocols.http1_reader import FIELDS_LIMIT, HEAD_LIMIT_BYTES
+from plaintap.protocols.http1_limits import FIELDS_LIMIT, HEAD_LIMIT_BYTES
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.registry import Registry
 from plaintap.streams.connections import Connections
