@@ -22,6 +22,7 @@
 #include "connects.h"
 #endif
 #include "secrets.h"
+#include "tls.h"
 #include "sending.h"
 #include "returns.h"
 #include "follow.h"
@@ -91,6 +92,23 @@ int pt_session_clear(struct pt_regs *regs)
 	return 0;
 }
 
+/* SSL_ctrl(SSL *, int command, long number, void *pointer); all but one of its commands are others' */
+SEC("uprobe")
+int pt_ctrl(struct pt_regs *regs)
+{
+	if ((__u32)regs->si == CTRL_SET_HOSTNAME && !regs->dx) /* TLSEXT_NAMETYPE_host_name */
+		remember_name(regs->di, regs->cx);
+	return 0;
+}
+
+/* SSL_set_tlsext_host_name(SSL *, const char *) */
+SEC("uprobe")
+int pt_server_name(struct pt_regs *regs)
+{
+	remember_name(regs->di, regs->si);
+	return 0;
+}
+
 SEC("uprobe")
 int pt_secret_log(struct pt_regs *regs)
 {
@@ -102,4 +120,5 @@ int pt_secret_log(struct pt_regs *regs)
 #include "lifecycle.h"
 #ifdef PT_CORE
 #include "sockets.h"
+#include "closing.h"
 #endif

@@ -73,19 +73,19 @@ static __always_inline void attribute(void *context, struct session *session,
 	layout = find_layout(frame->library);
 	if (find_by_descriptor(layout, frame->ssl, &found)) {
 		if (!same_socket(&found.id, &session->socket_id))
-			set_socket(context, session, &found);
+			set_socket(context, session, frame->ssl, &found);
 		expect_nothing(tgid);
 		return;
 	}
 	hello = session->socket_id.sock ? 0 : find_hello(layout, frame->ssl);
 	if (hello) {
-		set_socket(context, session, hello);
+		set_socket(context, session, frame->ssl, hello);
 		session->secrets |= SECRETS_HELLO;
 		return;
 	}
 	/* What a call over memory does with a socket is a callback's business. */
 	if (single && !carries_bytes(tgid)) {
-		set_socket(context, session, only);
+		set_socket(context, session, frame->ssl, only);
 		expect_nothing(tgid);
 		return;
 	}

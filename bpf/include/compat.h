@@ -22,8 +22,10 @@
 
 #ifdef PT_LESS52
 #define LOOP _Pragma("unroll")
+#define ONCE __noinline /* what several places call is there once: 4096 instructions are few */
 #else
 #define LOOP
+#define ONCE __always_inline
 #endif
 
 /* Atomic operations but for adding came with 5.12 (981f94c3e921). */

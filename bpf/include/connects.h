@@ -168,7 +168,7 @@ static __always_inline void attribute(void *context, struct session *session,
 
 	(void)thread;
 	if (found && found->id.sock != session->socket_id.sock)
-		set_socket(context, session, found);
+		set_socket(context, session, frame->ssl, found);
 }
 
 static __always_inline void suspect_memory(const struct frame *frame)

@@ -33,6 +33,8 @@ typedef _Bool bool;
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
 #define TCP_ESTABLISHED 1
+#define TCP_FIN_WAIT2 5
+#define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000

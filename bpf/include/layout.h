@@ -33,7 +33,7 @@ struct pt_layout {
 	__u16 client_traffic; /* these three within the block */
 	__u16 server_traffic;
 	__u16 exporter;
-	__u16 pad;
+	__u16 alpn; /* of a pointer, its length behind it; where the client random is */
 };
 
 #define PT_LAYOUTS 4096

@@ -163,7 +163,7 @@ static __always_inline void match_made(void *context, __u64 start, struct sock *
 	if (!session || session->id != maker->id || session->socket_id.sock)
 		return;
 	fill_used(&used, sk, PT_SOCKET_RECORD);
-	set_socket(context, session, &used);
+	set_socket(context, session, maker->ssl, &used);
 }
 
 /* Bytes of a process that carries them itself pass a socket: `moved` of them. */
@@ -272,7 +272,7 @@ static __always_inline void end_taking(void *context, __s64 returned)
 		found = find_arrival(thread->bio_buffer + RECORD_HEADER);
 	session = found ? known_session(frame->ssl) : 0;
 	if (session && session->seeking == SEEKING)
-		set_socket(context, session, found);
+		set_socket(context, session, frame->ssl, found);
 }
 
 #endif

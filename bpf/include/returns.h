@@ -40,8 +40,10 @@ static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 	attribute(regs, session, thread, frame);
 	tell_outer(thread, frame);
 	send_secrets(regs, session, frame->ssl, frame->library, 0);
-	if (SETTING(plaintext))
+	if (SETTING(plaintext)) {
+		send_tls(regs, session, frame->ssl, frame->library);
 		send_call(regs, thread, frame, session, done);
+	}
 }
 
 /* 1: the handshake is over; anything else: not yet, or it failed. */
@@ -74,6 +76,7 @@ static __always_inline void release_session(void *context, __u64 ssl, __u16 libr
 
 	if (layout && user_int(ssl, layout->references) > 1)
 		return;
+	forget_name(ssl);
 	end_session(context, ssl);
 }
 

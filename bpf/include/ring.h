@@ -77,6 +77,19 @@ static __always_inline void drop_record(void *record)
 }
 #endif
 
+/* What was built on the stack. */
+static __always_inline void send_small(void *context, void *record, __u64 size)
+{
+#ifdef PT_LESS52
+	if (bpf_perf_event_output(context, &pt_ring, BPF_F_CURRENT_CPU, record, size))
+		count(PT_RING_FULL_RECORDS, 1);
+#else
+	(void)context;
+	if (bpf_ringbuf_output(&pt_ring, record, size, submit_flags(size)))
+		count(PT_RING_FULL_RECORDS, 1);
+#endif
+}
+
 static __always_inline void fill_header(struct pt_header *header, __u8 kind, __u32 size)
 {
 	__u64 id = bpf_get_current_pid_tgid();

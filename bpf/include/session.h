@@ -22,7 +22,9 @@ struct session {
 	struct socket_id socket_id;
 	struct pt_socket socket;
 	__u32 handovers; /* calls of BIO_read and BIO_write that were looked at for its socket */
-	__u32 pad;
+	__u8 tls;	 /* TLS_ */
+	__u8 tls_tries;
+	__u8 pad[2];
 };
 
 #define SEEKING 1	  /* counted in its process's `seekers` */
@@ -39,6 +41,16 @@ struct {
 	__type(key, struct session_key);
 	__type(value, struct session);
 } pt_sessions SEC(".maps");
+
+#ifdef PT_CORE
+/* The session that uses a socket, the last one to begin with it, for who sees it close. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct session_key);
+} pt_session_of SEC(".maps");
+#endif
 
 /* Processes that have had a session: the ones whose end is worth a record. */
 struct {
@@ -232,9 +244,21 @@ static __always_inline void send_unix_socket(void *context, const struct session
 }
 #endif
 
+#ifdef PT_CORE
+static __always_inline void watch_socket(const struct session *session, __u64 ssl)
+{
+	struct session_key key = {.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
+
+	if (!SETTING(plaintext) || session->socket.family == AF_UNIX)
+		return;
+	if (bpf_map_update_elem(&pt_session_of, &session->socket_id.sock, &key, BPF_ANY))
+		count(PT_MAP_FULL, 1);
+}
+#endif
+
 /* A library that reuses the SSL for another connection starts a new session of ours. */
-static __always_inline void set_socket(void *context, struct session *session,
-				       const struct used_socket *used)
+static ONCE void set_socket(void *context, struct session *session, __u64 ssl,
+			    const struct used_socket *used)
 {
 	/* Of two threads that find it at once, one was first. */
 	if (session->socket_id.sock == used->id.sock &&
@@ -249,6 +273,8 @@ static __always_inline void set_socket(void *context, struct session *session,
 		session->offset[PT_WRITE] = 0;
 		session->secrets = 0;
 		session->tries = 0;
+		session->tls = 0;
+		session->tls_tries = 0;
 	}
 	stop_seeking(session, 0);
 	session->seeks = 0;
@@ -257,6 +283,9 @@ static __always_inline void set_socket(void *context, struct session *session,
 	session->socket = used->socket;
 #ifdef PT_CORE
 	send_unix_socket(context, session);
+	watch_socket(session, ssl);
+#else
+	(void)ssl;
 #endif
 }
 

@@ -17,16 +17,20 @@
 #define PT_LABEL_SIZE 48
 #define PT_SECRETS_BLOCK 1024
 #define PT_PATH_SIZE 108
+#define PT_ALPN_SIZE 64
+#define PT_SNI_SIZE 256
 
 enum pt_kind {
-	PT_DATA = 1,	     /* plaintext of one direction of one TLS session */
-	PT_SESSION_END = 2,  /* the library freed the session, or its socket changed */
-	PT_PROCESS_EXIT = 3, /* a process that had sessions is gone */
-	PT_HELD = 4,	     /* a followed process mapped a file not seen before and was stopped */
-	PT_SECRETS = 5,	     /* what the library keeps of one handshake */
-	PT_SECRET = 6,	     /* one line of a key log, as the library would write it */
-	PT_UNIX_SOCKET = 7,  /* the path of a session's socket */
-	PT_META = 128,	     /* written by user space into recordings: one JSON object */
+	PT_DATA = 1,	      /* plaintext of one direction of one TLS session */
+	PT_SESSION_END = 2,   /* the library freed the session, or its socket changed */
+	PT_PROCESS_EXIT = 3,  /* a process that had sessions is gone */
+	PT_HELD = 4,	      /* a followed process mapped a file not seen before and was stopped */
+	PT_SECRETS = 5,	      /* what the library keeps of one handshake */
+	PT_SECRET = 6,	      /* one line of a key log, as the library would write it */
+	PT_UNIX_SOCKET = 7,   /* the path of a session's socket */
+	PT_TLS = 8,	      /* what a session's handshake agreed on */
+	PT_SOCKET_CLOSED = 9, /* a socket is gone; its library may still have bytes of it */
+	PT_META = 128,	      /* written by user space into recordings: one JSON object */
 };
 
 enum pt_direction {
@@ -145,6 +149,23 @@ struct pt_unix_socket {
 	__u8 pad[2];
 	char path[PT_PATH_SIZE];
 	__u8 pad2[4];
+};
+
+struct pt_tls { /* each field as far as it is known; more may follow */
+	struct pt_header header;
+	__u64 session;
+	__u16 version; /* as on the wire, 0x0304 for TLS 1.3; 0 unknown */
+	__u16 cipher;  /* the suite's number on the wire, 0 unknown */
+	__u8 alpn_length;
+	__u8 pad[3];
+	char alpn[PT_ALPN_SIZE];
+	char sni[PT_SNI_SIZE]; /* NUL-padded */
+};
+
+struct pt_socket_closed {
+	struct pt_header header;
+	__u64 session;
+	__u64 total[2]; /* as in struct pt_session_end */
 };
 
 #endif

@@ -31,6 +31,8 @@ class Kind(IntEnum):
     SECRETS = 5
     SECRET = 6
     UNIX_SOCKET = 7
+    TLS = 8
+    SOCKET_CLOSED = 9
     META = 128
 
 
@@ -66,6 +68,7 @@ SECRETS = struct.Struct("<IHH48s")
 SECRETS_BLOCK_SIZE = 1024
 SECRET = struct.Struct("<H6x48s64s")
 UNIX_SOCKET = struct.Struct("<BBHIQII QIH2x108s4x")
+TLS = struct.Struct("<BBHIQII QHHB3x64s256s")
 DATA_SIZE = DATA.size + SOCKET.size
 _HELLO_MATCHED, _HANDSHAKE_SEEN = 1, 2
 
@@ -189,6 +192,30 @@ class UnixSocketSeen:
     peer_pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class TlsSeen:
+    """What the handshake of a session agreed on, each as far as it is known; more of it may follow."""
+
+    session: int
+    version: int
+    """As on the wire: 0x0304 for TLS 1.3; 0 unknown."""
+    cipher: int
+    """The suite's number on the wire, 0 unknown."""
+    alpn: str
+    sni: str
+    """The name of the server, as the program set it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketClosed:
+    """The socket of a session is gone; the library may still hand out what it holds. Totals as of SessionEnded."""
+
+    session: int
+    ts_ns: int
+    read_bytes: int
+    written_bytes: int
+
+
 class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What user space finds out of a process that speaks."""
 
@@ -221,7 +248,16 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _META = msgspec.json.Decoder(Meta)
 Fact: TypeAlias = (
-    SessionSeen | SessionEnded | ProcessExited | ProcessHeld | SecretsSeen | SecretLogged | UnixSocketSeen | Meta
+    SessionSeen
+    | SessionEnded
+    | ProcessExited
+    | ProcessHeld
+    | SecretsSeen
+    | SecretLogged
+    | UnixSocketSeen
+    | TlsSeen
+    | SocketClosed
+    | Meta
 )
 
 
@@ -366,6 +402,16 @@ def _unix_socket(raw: bytes) -> UnixSocketSeen:
     return UnixSocketSeen(session, _unix_path(path[:length]), peer_pid)
 
 
+def _tls(raw: bytes) -> TlsSeen:
+    _, _, _, _, _, _, _, session, version, cipher, length, alpn, sni = TLS.unpack_from(raw)
+    return TlsSeen(session, version, cipher, alpn[:length].decode("utf-8", "replace"), decode_text(sni))
+
+
+def _socket_closed(raw: bytes) -> SocketClosed:
+    _, _, _, _, ts_ns, _, _, session, read_bytes, written_bytes = SESSION_END.unpack_from(raw)
+    return SocketClosed(session, ts_ns, read_bytes, written_bytes)
+
+
 def _meta(raw: bytes) -> Meta:
     return _META.decode(raw[HEADER.size :])
 
@@ -378,6 +424,8 @@ _DECODERS: dict[int, Callable[[bytes], Fact]] = {
     Kind.SECRETS: _secrets,
     Kind.SECRET: _logged,
     Kind.UNIX_SOCKET: _unix_socket,
+    Kind.TLS: _tls,
+    Kind.SOCKET_CLOSED: _socket_closed,
     Kind.META: _meta,
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How sessions end: each exactly once, when it does and not before, and no state of it reaches the next one.
 
-All are sessions over memory, so that no socket helps to tell one from another.
+But for the last ones all are sessions over memory, so that no socket helps to tell one from another.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from harness.streams import Stream
 from harness.tap import Ended, Tap, Taps
 from harness.target import Target, Targets
 from harness.truth import Truth, parse
+
+from plaintap.events import SocketClosed, decode_fact
+from plaintap.messages import ConnectionEnded, Message
+from plaintap.protocols.registry import Registry
+from plaintap.runtime import recording
+from plaintap.streams.connections import Connections
 
 SIZE = 3000
 
@@ -192,3 +198,69 @@ def test_pid_used_again(targets: Targets, taps: Taps) -> None:
     assert len(found) == len(said) == 6
     assert streams.exited == [pid] * 3
     check_closed(ended, found.values(), before_ns=finished_ns)
+
+
+def closings(ended: Ended) -> tuple[list[SocketClosed], list[ConnectionEnded]]:
+    """The sockets that are told to be gone, and which connections have ended by then, but for two ticks."""
+    told: list[SocketClosed] = []
+    messages: list[Message] = []
+    connections = Connections(messages.extend, Registry().recognise)
+    for record in recording.read(str(ended.record)):
+        fact = None if record[0] else decode_fact(record[1], record[4])
+        connections.feed([record])
+        if isinstance(fact, SocketClosed):
+            told.append(fact)
+            connections.tick(fact.ts_ns)
+            connections.tick(fact.ts_ns)
+    return told, [message for message in messages if isinstance(message, ConnectionEnded)]
+
+
+@pytest.mark.core
+def test_closed_and_never_freed(targets: Targets, taps: Taps) -> None:
+    """Its process goes on, and nobody gives up the object: the connection is over all the same, once."""
+    server = targets.server()
+    target = targets.ready("unfreed", *server.address, SIZE, 0)
+    tap = taps.ready("--pid", target.pid)
+    started_ns = time.monotonic_ns()
+    target.go()
+    truth = only(parse(target.line()))
+    target.expect("closed")
+    server.finish()
+    ended = tap.stop_clean()
+    streams = attribution(ended)
+    stream = streams.check_socket(truth, comm=target.comm)
+    closed, over = closings(ended)
+    assert only(closed).session == stream.session
+    assert (only(closed).read_bytes, only(closed).written_bytes) == (truth.read.count, truth.written.count)
+    assert started_ns < only(closed).ts_ns < time.monotonic_ns()
+    assert (only(over).connection.session, only(over).reason, only(over).ts_ns) == (
+        stream.session,
+        "closed",
+        only(closed).ts_ns,
+    )
+    target.go()
+    target.finish()
+
+
+@pytest.mark.core
+def test_closed_while_the_library_holds_bytes(targets: Targets, taps: Taps) -> None:
+    """What it hands out then belongs to the same connection, and nothing of it is missing."""
+    server = targets.server()
+    target = targets.ready("unfreed", *server.address, SIZE, SIZE // 2)
+    tap = taps.ready("--pid", target.pid)
+    target.go()
+    target.expect("closed")
+    server.finish()
+    target.go()
+    truth = only(parse(target.line()))
+    assert truth.read.count == SIZE
+    ended = tap.stop_clean()
+    streams = attribution(ended)
+    stream = streams.of_truth(truth)
+    closed, _ = closings(ended)
+    assert [(each.session, each.read_bytes) for each in closed] == [(stream.session, SIZE - SIZE // 2)]
+    assert streams.ends[stream.session] == 1
+    assert stream.ended
+    assert stream.ended.read_bytes == SIZE
+    target.go()
+    target.finish()

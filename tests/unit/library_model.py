@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from plaintap.targets.calibration import keyschedule
-from plaintap.targets.calibration.observation import Bio, End, Object, Observation, Pointed
+from plaintap.targets.calibration.observation import Alpn, Bio, End, Object, Observation, Pointed
 from plaintap.targets.layouts.model import Family, Layout
 
 PSK = b"\7" * 32
@@ -25,6 +25,7 @@ OPENSSL = Layout(
     references=32,
     session=1904,
     client_random=392,
+    alpn=904,
     rbio=80,
     wbio=88,
     bio_method=8,
@@ -92,16 +93,20 @@ class LibraryModel:
         session = self._object(512, {"session_cipher": _pointer(cipher.address), "master_key": master_key})
         rbio, wbio = self._address(), self._address()
         fields = {"session": _pointer(session.address), "rbio": _pointer(rbio), "wbio": _pointer(wbio), **secrets}
-        client_random = {"client_random": wires[0][11:43]}
+        alpn = Alpn(address=self._address(), size=20 + number // 2 % 2)
+        state_fields = {
+            "client_random": wires[0][11:43],
+            "alpn": _pointer(alpn.address) + alpn.size.to_bytes(8, "little"),
+        }
         pointed = []
         if self.layout.s3 is not None:
-            state = self._object(512, client_random)
+            state = self._object(512, state_fields)
             fields["s3"] = _pointer(state.address)
             pointed = [Pointed(offset=self.layout.s3, data=state.data)]
             # As a buffer that happens to hold the client's hello.
             pointed.append(Pointed(offset=self.layout.s3 + 8 * (number + 1), data=self._noise(16) + wires[0]))
         else:
-            fields |= client_random
+            fields |= state_fields
         image = self._ssl(server=number % 2, version=version, fields=fields, number=number)
         labels = {
             "CLIENT_HANDSHAKE_TRAFFIC_SECRET": "logged",
@@ -118,6 +123,7 @@ class LibraryModel:
             keylog={label: secrets[name].hex() for label, name in labels.items() if secrets} | self.log,
             master_key=master_key,
             session_der=b"",
+            alpn=alpn,
             rbio=rbio,
             wbio=wbio,
             ssl=Object(address=self._address(), data=image),

@@ -17,6 +17,7 @@ from bpf_object import ALU, ALU64, CALL, EXIT, JMP, JMP32, LDX, STX, BpfObject, 
 from plaintap.runtime import sockets
 from plaintap.runtime.programs import (
     BIO_PROGRAMS,
+    CLOSE_TRACEPOINTS,
     CONNECT_TRACEPOINTS,
     FOLLOW_TRACEPOINTS,
     PROBE_PROGRAMS,
@@ -196,7 +197,7 @@ def test_the_programs_python_loads_are_there(variant: str) -> None:
     present = installed("openssl", variant).programs.keys()
     wanted = {*PROBE_PROGRAMS, *TRACEPOINTS}
     if variant == "core":
-        wanted |= {*BIO_PROGRAMS, *FOLLOW_TRACEPOINTS, *sockets.PROGRAMS}
+        wanted |= {*BIO_PROGRAMS, *FOLLOW_TRACEPOINTS, *CLOSE_TRACEPOINTS, *sockets.PROGRAMS}
     else:
         wanted |= {*CONNECT_TRACEPOINTS}
     assert present == wanted
@@ -205,7 +206,7 @@ def test_the_programs_python_loads_are_there(variant: str) -> None:
 def test_programs_lie_where_python_links_them() -> None:
     programs = installed("openssl", "core")
     places = {name: programs.place(each).lstrip("?") for name, each in programs.programs.items()}
-    for name, tracepoint in (TRACEPOINTS | FOLLOW_TRACEPOINTS).items():
+    for name, tracepoint in (TRACEPOINTS | FOLLOW_TRACEPOINTS | CLOSE_TRACEPOINTS).items():
         assert places[name] == f"raw_tp/{tracepoint}"
     for hook in sockets.HOOKS[sockets.Way.TRACEPOINT]:
         assert places[hook.program] == f"raw_tp/{hook.place}"

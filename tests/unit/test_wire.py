@@ -55,6 +55,8 @@ def c_offsets(name: str) -> list[tuple[int, int]]:
         ("pt_socket", events.SOCKET),
         ("pt_session_end", events.SESSION_END),
         ("pt_unix_socket", events.UNIX_SOCKET),
+        ("pt_tls", events.TLS),
+        ("pt_socket_closed", events.SESSION_END),
     ],
 )
 def test_every_field_is_where_the_kernel_puts_it(name: str, layout: struct.Struct) -> None:
@@ -253,3 +255,23 @@ def test_kinds_of_later_versions_are_passed_over() -> None:
 def test_a_record_cut_short_is_refused() -> None:
     with pytest.raises(struct.error):
         events.decode_fact(Kind.SESSION_END, bytes(20))
+
+
+@pytest.mark.parametrize(
+    ("alpn", "length", "sni", "expected"),
+    [
+        (b"h2", 2, b"example.org", ("h2", "example.org")),
+        (b"http/1.1", 8, b"", ("http/1.1", "")),
+        (b"", 0, b"x" * 256, ("", "x" * 256)),
+        (b"h2", 255, b"", ("h2" + 62 * "\0", "")),
+        (b"\xff", 1, b"\xfe\0left", ("\ufffd", "\ufffd")),
+    ],
+)
+def test_what_a_handshake_agreed_on(alpn: bytes, length: int, sni: bytes, expected: tuple[str, str]) -> None:
+    raw = events.TLS.pack(1, Kind.TLS, 0, events.TLS.size, 99, 10, 11, 5, 0x0304, 0x1302, length, alpn, sni)
+    assert events.decode_fact(Kind.TLS, raw) == events.TlsSeen(5, 0x0304, 0x1302, *expected)
+
+
+def test_a_socket_that_is_gone() -> None:
+    raw = events.SESSION_END.pack(1, Kind.SOCKET_CLOSED, 0, events.SESSION_END.size, 99, 10, 0, 5, 7, 8)
+    assert events.decode_fact(Kind.SOCKET_CLOSED, raw) == events.SocketClosed(5, 99, 7, 8)

@@ -52,6 +52,8 @@ _LIFE: Final = {
     "SSL_clear": ("pt_session_clear", 1),
     "SSL_free": ("pt_session_free", 1),
 }
+# Where a program sets the name of the server: an SSL_ctrl, or BoringSSL's own function.
+_NAMES_OF_SERVERS: Final = {"SSL_ctrl": ("pt_ctrl", 4), "SSL_set_tlsext_host_name": ("pt_server_name", 2)}
 # (SSL *, const char *label, const uint8_t *secret, size_t) since 1.1.1, called whether or not anybody logs. BoringSSL's
 # has a Span for the last two, which comes in the same registers, and may be in an inline namespace.
 _LOG_SECRET: Final = "ssl_log_secret"
@@ -73,7 +75,7 @@ _BIO_READ_PROGRAMS: Final = ("pt_bio_read_enter", "pt_bio_read_return")
 
 _NAMES: Final = (
     *(*_READ, *_WRITE, *_READ_EARLY, *_WRITE_EARLY, _READ_INTERNAL, _WRITE_INTERNAL),
-    *(_HANDSHAKE, *_HANDSHAKE_FORMS, *_LIFE, _LOG_SECRET, _BIO_WRITE, *_BIO_READS),
+    *(_HANDSHAKE, *_HANDSHAKE_FORMS, *_LIFE, *_NAMES_OF_SERVERS, _LOG_SECRET, _BIO_WRITE, *_BIO_READS),
     *TELLING_FUNCTIONS,
 )
 
@@ -95,6 +97,7 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
         *_data_points(decoder, found),
         *_handshake_points(decoder, found),
         *life,
+        *_name_points(decoder, found),
         *_secret_points(decoder, found),
     )
     version = openssl_version(elf, other_half or sibling_libcrypto(elf, path), found=found)
@@ -150,6 +153,12 @@ def _handshake_points(decoder: Decoder, found: Mapping[str, Symbol]) -> Iterator
 def _life_points(decoder: Decoder, found: Mapping[str, Symbol]) -> Iterator[Point]:
     """Without the last a session ends with its process, or when its object is seen with another socket."""
     for name, (program, arguments) in _LIFE.items():
+        if name in found:
+            yield from entry_point(decoder, program, found[name], arguments=arguments)
+
+
+def _name_points(decoder: Decoder, found: Mapping[str, Symbol]) -> Iterator[Point]:
+    for name, (program, arguments) in _NAMES_OF_SERVERS.items():
         if name in found:
             yield from entry_point(decoder, program, found[name], arguments=arguments)
 

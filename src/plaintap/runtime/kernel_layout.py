@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LAYOUT = struct.Struct("<BB 18H 2x")
+LAYOUT = struct.Struct("<BB 19H")
 NO_FIELD = 0xFFFF
 BLOCK_MAX_BYTES = 1024
 SECRET_BYTES = 64
@@ -64,4 +64,5 @@ _FIELDS = (
     "client_traffic",
     "server_traffic",
     "exporter",
+    "alpn",
 )

@@ -23,6 +23,8 @@ from plaintap.runtime.privileges import refused
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 UPROBE_MULTI = 48  # BPF_TRACE_UPROBE_MULTI, include/uapi/linux/bpf.h
+NAME_PROGRAMS = ("pt_ctrl", "pt_server_name")
+"""Of what is shown beside plaintext."""
 PROBE_PROGRAMS = (
     "pt_call_enter",
     "pt_call_return",
@@ -32,9 +34,12 @@ PROBE_PROGRAMS = (
     "pt_session_free",
     "pt_session_clear",
     "pt_secret_log",
+    *NAME_PROGRAMS,
 )
 BIO_PROGRAMS = ("pt_bio_write", "pt_bio_read_enter", "pt_bio_read_return")
 TRACEPOINTS = {"pt_process_exit": "sched_process_exit", "pt_process_exec": "sched_process_exec"}
+CLOSE_TRACEPOINTS = {"pt_socket_state": "inet_sock_set_state", "pt_socket_destroy": "tcp_destroy_sock"}
+"""With type information, where plaintext is wanted; a kernel may lack them."""
 CONNECT_TRACEPOINTS = {"pt_system_call": "sys_exit"}
 """Without type information."""
 FOLLOW_TRACEPOINTS = {
@@ -62,6 +67,7 @@ class Programs:
         """Of the way; whoever takes them closes them."""
         self._family = family
         self._filters = filters
+        self._wanted = wanted
         self._config = pack_config(filters, wanted, self_tgid=os.getpid(), ring_bytes=ring_bytes)
         self._ring_bytes = ring_bytes
         self._object = self._load_with_sockets()
@@ -113,10 +119,14 @@ class Programs:
             for name in FOLLOW_TRACEPOINTS:
                 programs.set_autoload(name, self._filters.follow)
             chosen = {hook.program for hook in sockets.HOOKS[way]} if way else set()
+            for name in CLOSE_TRACEPOINTS:
+                programs.set_autoload(name, self._wanted.plaintext)
             for name in sockets.PROGRAMS:
                 programs.set_autoload(name, name in chosen)
         elif self._filters.follow:
             raise KernelError("following a command's descendants takes type information (BTF)", hint=_BTF_HINT)
+        for name in NAME_PROGRAMS:
+            programs.set_autoload(name, self._wanted.plaintext)
         if self.multi:
             for name in probes:
                 programs.set_attach_type(name, UPROBE_MULTI)
@@ -138,7 +148,7 @@ class Programs:
 
     def missed_runs(self) -> int:
         """How often the kernel did not run one of them where it should have."""
-        tracepoints = (*TRACEPOINTS, *FOLLOW_TRACEPOINTS, *CONNECT_TRACEPOINTS)
+        tracepoints = (*TRACEPOINTS, *FOLLOW_TRACEPOINTS, *CONNECT_TRACEPOINTS, *CLOSE_TRACEPOINTS)
         names = (*PROBE_PROGRAMS, *BIO_PROGRAMS, *tracepoints, *sockets.PROGRAMS)
         return sum(_native.program_missed(self.fd(name)) for name in names if self.has(name))
 
@@ -149,11 +159,15 @@ class Programs:
             wanted.update(FOLLOW_TRACEPOINTS)
         if not self.core:
             wanted.update(CONNECT_TRACEPOINTS)
+        elif self._wanted.plaintext:
+            wanted.update(CLOSE_TRACEPOINTS)
         made: list[int] = []
         for program, tracepoint in wanted.items():
             try:
                 made.append(_native.link_raw_tracepoint(self.fd(program), tracepoint))
             except _native.NativeError as error:
+                if program in CLOSE_TRACEPOINTS and error.errno == errno.ENOENT:
+                    continue  # sessions end by their libraries and processes alone
                 close_all(made)
                 raise refused(error, f"use the tracepoint {tracepoint}") from error
         return made

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """All connections of a capture: from batches of records to messages, with both life cycles and every count.
 
-The socket life cycle keeps a worker until its TLS session or process has ended; the default one closes it after some
-ticks without an event and is for sessions whose end cannot be observed. Order, gaps and parsers of one connection are
-worker.py's. No clock: times are the records', and the owner ticks.
+The socket life cycle keeps a worker until its TLS session, its socket or its process has ended; the default one closes
+it after some ticks without an event and is for sessions none of whose ends can be observed. Order, gaps and parsers of
+one connection are worker.py's. No clock: times are the records', and the owner ticks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from plaintap.events import (
     Record,
     SessionEnded,
     SessionSeen,
+    SocketClosed,
+    SocketSource,
+    TlsSeen,
     UnixSocketSeen,
     decode_fact,
 )
@@ -45,6 +48,12 @@ class LifeCycle(Enum):
 def always_socket(_connection: Connection) -> LifeCycle:
     """The policy for libraries that say when they free a session."""
     return LifeCycle.SOCKET
+
+
+def _closing_is_seen(connection: Connection) -> bool:
+    """Whether the kernel tells when its socket is gone: of TCP, where it sees sockets at all."""
+    socket = connection.socket
+    return socket is not None and bool(socket.remote_port) and socket.source != SocketSource.CONNECT
 
 
 class Connections:
@@ -86,6 +95,10 @@ class Connections:
         # Evicted and idle sessions may speak again, and their identity is told only once; of a process that has
         # exited, the totals may still come.
         self._dormant: dict[int, tuple[Connection, tuple[int, int]]] = {}
+        # Sessions whose socket is gone. They end once they are silent: a library may hold what it has not handed out.
+        self._closed: dict[int, SocketClosed] = {}
+        # Of sessions that have not spoken yet.
+        self._tls: dict[int, TlsSeen] = {}
         self._sockets = Sockets(max_sockets=max_workers)
         self._sessions_of: dict[int, set[int]] = {}
         self._living: set[int] = set()
@@ -160,12 +173,18 @@ class Connections:
                 worker.flush(now_ns)
             if worker.closes_when_idle and worker.idle_ticks >= self._idle_ticks:
                 idle.append(session)
+        for closed in list(self._closed.values()):
+            if self._workers[closed.session].idle_ticks:
+                self._end_closed(closed)
         for session in idle:
-            self._end(session, now_ns, "idle")
+            if session in self._workers:
+                self._end(session, now_ns, "idle")
         self._hand_on()
 
     def close(self, ts_ns: int) -> None:
         """No more records will come."""
+        for closed in list(self._closed.values()):
+            self._end_closed(closed)
         for session in list(self._workers):
             self._end(session, ts_ns, "closed", for_good=True)
         self._hand_on()
@@ -183,20 +202,29 @@ class Connections:
             fact = decode_fact(kind, raw)
         except (struct.error, ValueError):
             fact = None
+        if fact is None:
+            self.undecodable += 1
+            return
+        self._learn(fact, ts_ns)
+        if self._on_fact:
+            self._on_fact(fact)
+
+    def _learn(self, fact: Fact, ts_ns: int) -> None:
         if isinstance(fact, SessionSeen):
             self._seen(fact)
         elif isinstance(fact, SessionEnded):
             self._ended(fact)
         elif isinstance(fact, UnixSocketSeen):
             self._sockets.keep_unix(fact)
+        elif isinstance(fact, TlsSeen):
+            self._agreed(fact)
+        elif isinstance(fact, SocketClosed):
+            if fact.session in self._workers:
+                self._closed[fact.session] = fact
         elif isinstance(fact, ProcessExited):
             for session in list(self._sessions_of.get(fact.pid, ())):
                 self._end(session, ts_ns, "closed")
             self._living.discard(fact.pid)
-        elif fact is None:
-            self.undecodable += 1
-        if fact is not None and self._on_fact:
-            self._on_fact(fact)
 
     def _seen(self, seen: SessionSeen) -> None:
         worker = self._workers.get(seen.session)
@@ -214,7 +242,22 @@ class Connections:
         connection.library = self.libraries.get(seen.library, "")
         if seen.socket:
             self._sockets.learn(connection, seen.socket)
-        worker.closes_when_idle = self._life_cycle(connection) is LifeCycle.DEFAULT
+        worker.closes_when_idle = self._closes_when_idle(connection)
+
+    def _closes_when_idle(self, connection: Connection) -> bool:
+        return self._life_cycle(connection) is LifeCycle.DEFAULT and not _closing_is_seen(connection)
+
+    def _agreed(self, seen: TlsSeen) -> None:
+        """It is told before the session's first data, and again when more is known."""
+        worker = self._workers.get(seen.session)
+        if worker is not None:
+            _take_over(worker.connection, seen)
+        elif seen.session in self._dormant:
+            _take_over(self._dormant[seen.session][0], seen)
+        else:
+            self._tls[seen.session] = seen
+            if len(self._tls) > self._max_workers:
+                del self._tls[next(iter(self._tls))]
 
     def _move(self, connection: Connection, pid: int) -> None:
         """Its process is known now."""
@@ -234,6 +277,8 @@ class Connections:
         if known is None:
             self.connections += 1
             known = Connection(session, 0, tid, 0, "?"), (0, 0)
+            if agreed := self._tls.pop(session, None):
+                _take_over(known[0], agreed)
         elif known[0].socket is None:
             self._ended_unattributed -= 1
         connection, start = known
@@ -243,7 +288,7 @@ class Connections:
             recognise=self._recognise,
             losses=self._losses,
             start=start,
-            closes_when_idle=self._life_cycle(connection) is LifeCycle.DEFAULT,
+            closes_when_idle=self._closes_when_idle(connection),
         )
         worker.last_ns = ts_ns
         self._workers[session] = worker
@@ -258,13 +303,19 @@ class Connections:
             _, seen = self._dormant.get(session, (None, (0, 0)))
             if ended.read_bytes <= seen[READ] and ended.written_bytes <= seen[WRITE]:
                 self._dormant.pop(session, None)
+                self._tls.pop(session, None)
                 return
             # It has spoken since, or all along, and none of that came through.
             worker = self._unknown(session, 0, ts_ns)
-        for direction, total_bytes in ((READ, ended.read_bytes), (WRITE, ended.written_bytes)):
-            if total_bytes > worker.end[direction]:
-                worker.missing(direction, ts_ns, total_bytes - worker.end[direction])
+        _fill_up(worker, ended)
         self._end(session, ts_ns, "closed", for_good=True)
+
+    def _end_closed(self, closed: SocketClosed) -> None:
+        """It may speak again, as one that was evicted; its addresses are free for others."""
+        worker = self._workers[closed.session]
+        _fill_up(worker, closed)
+        self._sockets.forget(worker.connection)
+        self._end(closed.session, max(closed.ts_ns, worker.last_ns), "closed")
 
     def _evict(self, ts_ns: int) -> None:
         """Those silent for longest go, a share of all at a time since finding them looks at all."""
@@ -275,6 +326,7 @@ class Connections:
 
     def _end(self, session: int, ts_ns: int, reason: str, *, for_good: bool = False) -> None:
         worker = self._workers.pop(session)
+        self._closed.pop(session, None)
         connection = worker.connection
         if for_good:
             self._sockets.forget(connection)
@@ -291,3 +343,17 @@ class Connections:
             self._dormant[session] = connection, (worker.end[READ], worker.end[WRITE])
             if len(self._dormant) > self._max_workers:
                 del self._dormant[next(iter(self._dormant))]
+
+
+def _fill_up(worker: Worker, totals: SessionEnded | SocketClosed) -> None:
+    """What passed and did not come through is missing at the end."""
+    for direction, total_bytes in ((READ, totals.read_bytes), (WRITE, totals.written_bytes)):
+        if total_bytes > worker.end[direction]:
+            worker.missing(direction, totals.ts_ns, total_bytes - worker.end[direction])
+
+
+def _take_over(connection: Connection, seen: TlsSeen) -> None:
+    connection.tls_version = seen.version or connection.tls_version
+    connection.cipher = seen.cipher or connection.cipher
+    connection.alpn = seen.alpn or connection.alpn
+    connection.sni = seen.sni or connection.sni

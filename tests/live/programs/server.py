@@ -116,6 +116,8 @@ def main() -> None:
     certificate, key, host, kind = sys.argv[1:]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
+    if kind == "http":
+        context.set_alpn_protocols(["http/1.1"])
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, 0), family=family, backlog=1024)
     threads: list[threading.Thread] = []

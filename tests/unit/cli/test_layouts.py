@@ -94,7 +94,7 @@ def test_calibration_agrees(cli: Cli, library: Library, calibration: Callable[[L
     assert lines[1].split() == ["version", "3.0.22"]
     assert lines[2].split() == ["layout", "3.0.0-3.0.22"]
     assert lines[3].split()[:3] == ["how", "measured", "in"]
-    assert lines[4] == "  calibration  agrees about all 21 fields"
+    assert lines[4] == "  calibration  agrees about all 22 fields"
     assert len(lines) == 5
 
 

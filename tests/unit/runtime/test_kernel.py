@@ -20,6 +20,7 @@ from plaintap.runtime.kernel_config import Filters, Wanted
 from plaintap.runtime.open_sessions import SESSION_HEAD, SESSION_SIZE
 from plaintap.runtime.programs import (
     BIO_PROGRAMS,
+    CLOSE_TRACEPOINTS,
     CONNECT_TRACEPOINTS,
     FOLLOW_TRACEPOINTS,
     PROBE_PROGRAMS,
@@ -235,7 +236,7 @@ def test_layouts_are_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_runs_of_loaded_programs_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = LoadedKernel()
-    kernel.object.not_loaded = {*sockets.PROGRAMS, *FOLLOW_TRACEPOINTS}
+    kernel.object.not_loaded = {*sockets.PROGRAMS, *FOLLOW_TRACEPOINTS, *CLOSE_TRACEPOINTS}
     kernel.object.unknown = {*BIO_PROGRAMS, *CONNECT_TRACEPOINTS}
     monkeypatch.setattr("plaintap.runtime.kernel.read_counters", lambda _fd: {"sessions_without_secrets": 1})
     monkeypatch.setattr(_native, "program_missed", lambda fd: {1000: 3}[fd])

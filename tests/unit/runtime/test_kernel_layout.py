@@ -19,7 +19,7 @@ from plaintap.runtime.kernel_layout import (
 from plaintap.targets.layouts.model import Layout
 
 STRUCT = Header("layout.h").structs["pt_layout"]
-OFFSETS = [name for name, field in STRUCT.fields.items() if field.size == 2 and name != "pad"]
+OFFSETS = [name for name, field in STRUCT.fields.items() if field.size == 2]
 OF_THE_BLOCK = {"secrets", "secrets_length", "client_traffic", "server_traffic", "exporter"}
 WATCHED = {"client_traffic_secret": 0x744, "server_traffic_secret": 0x784, "exporter_secret": 0x7C4}
 
@@ -37,7 +37,7 @@ def test_it_is_as_long_as_the_kernel_expects() -> None:
 
 def test_every_field_is_where_the_kernel_reads_it() -> None:
     fields = {name: 0x100 + number for number, name in enumerate(OFFSETS)}
-    assert unpack(pack_layout(fields, has_type=True)) == {"known": 1, "has_type": 1, "pad": 0, **fields}
+    assert unpack(pack_layout(fields, has_type=True)) == {"known": 1, "has_type": 1, **fields}
 
 
 @pytest.mark.parametrize("name", OFFSETS)

@@ -16,7 +16,15 @@ from plaintap.errors import KernelError, PlaintapError
 from plaintap.runtime import forced, programs, sockets
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
-from plaintap.runtime.programs import BIO_PROGRAMS, FOLLOW_TRACEPOINTS, PROBE_PROGRAMS, TRACEPOINTS, UPROBE_MULTI
+from plaintap.runtime.programs import (
+    BIO_PROGRAMS,
+    CLOSE_TRACEPOINTS,
+    FOLLOW_TRACEPOINTS,
+    NAME_PROGRAMS,
+    PROBE_PROGRAMS,
+    TRACEPOINTS,
+    UPROBE_MULTI,
+)
 from plaintap.runtime.sockets import HOOKS, Way
 
 RING_BYTES = 1 << 20
@@ -139,8 +147,8 @@ def native(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNative]:
         os.close(fd)
 
 
-def load(filters: Filters | None = None) -> Kernel:
-    return Kernel("openssl", filters or Filters(), WANTED, ring_bytes=RING_BYTES)
+def load(filters: Filters | None = None, wanted: Wanted = WANTED) -> Kernel:
+    return Kernel("openssl", filters or Filters(), wanted, ring_bytes=RING_BYTES)
 
 
 def programs_of(*ways: Way) -> set[str]:
@@ -211,8 +219,8 @@ def test_descendants_are_followed_when_asked(native: FakeNative, follow: bool) -
     assert {name: native.loaded.autoload[name] for name in FOLLOW_TRACEPOINTS} == dict.fromkeys(
         FOLLOW_TRACEPOINTS, follow
     )
-    expected = [*TRACEPOINTS.values(), *(FOLLOW_TRACEPOINTS.values() if follow else ())]
-    assert native.tracepoints == expected
+    followed = FOLLOW_TRACEPOINTS.values() if follow else ()
+    assert native.tracepoints == [*TRACEPOINTS.values(), *followed, *CLOSE_TRACEPOINTS.values()]
     kernel.close()
 
 
@@ -223,7 +231,7 @@ def test_without_type_information_other_programs_are_loaded(
     kernel = load()
     (loaded,) = native.objects
     assert loaded.image == installed("noncore")
-    assert loaded.autoload == {}
+    assert loaded.autoload == dict.fromkeys(NAME_PROGRAMS, True)
     assert loaded.attach_types == dict.fromkeys(PROBE_PROGRAMS, UPROBE_MULTI)
     assert native.tracepoints == [*TRACEPOINTS.values(), "sys_exit"]
     assert (kernel.way, kernel.sees_hellos) == (None, False)
@@ -277,6 +285,32 @@ def test_a_tracepoint_that_is_missing_leaves_nothing(native: FakeNative, tracepo
         load()
     assert native.objects[-1].closed
     assert native.still_open() == []
+
+
+@pytest.mark.parametrize("tracepoint", CLOSE_TRACEPOINTS.values())
+def test_a_kernel_that_does_not_tell_of_closing_is_taken(native: FakeNative, tracepoint: str) -> None:
+    native.failing = {tracepoint: errno.ENOENT}
+    kernel = load()
+    assert tracepoint in native.tracepoints
+    assert not native.loaded.closed
+    kernel.close()
+    assert native.still_open() == []
+
+
+def test_closing_that_is_refused_is_an_error(native: FakeNative) -> None:
+    native.failing = {"tcp_destroy_sock": errno.EPERM}
+    with pytest.raises(PlaintapError):
+        load()
+    assert native.still_open() == []
+
+
+def test_where_only_secrets_are_wanted_nothing_else_is_looked_at(native: FakeNative) -> None:
+    kernel = load(wanted=Wanted(plaintext=False, secrets=True))
+    assert {name: native.loaded.autoload[name] for name in (*NAME_PROGRAMS, *CLOSE_TRACEPOINTS)} == dict.fromkeys(
+        (*NAME_PROGRAMS, *CLOSE_TRACEPOINTS), False
+    )
+    assert native.tracepoints == list(TRACEPOINTS.values())
+    kernel.close()
 
 
 def test_a_cgroup_that_is_missing_leaves_nothing(native: FakeNative, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plaintap import events
-from plaintap.events import READ, WRITE, Fact, Kind, Record
+from plaintap.events import READ, WRITE, Fact, Kind, Record, SocketSource
 from plaintap.messages import Connection, ConnectionEnded, Lost, Message, Raw, RecordSeen
 from plaintap.parsing import Outlet, Parser
 from plaintap.streams.connections import IDLE_TICKS, Connections, LifeCycle
@@ -21,19 +21,39 @@ SESSION = 2**60 + 5
 
 
 def seen(
-    session: int = SESSION, *, pid: int = 100, comm: bytes = b"curl", library: int = 3, port: int = 0, ts_ns: int = 1
+    session: int = SESSION,
+    *,
+    pid: int = 100,
+    comm: bytes = b"curl",
+    library: int = 3,
+    port: int = 0,
+    ts_ns: int = 1,
+    source: int = SocketSource.NESTED_CALL,
 ) -> Record:
     header = (events.WIRE_VERSION, Kind.DATA, 0, events.DATA_SIZE, ts_ns, pid, pid + 1)
     raw = events.DATA.pack(*header, session, 0, 0xABC, 0, 1000, library, WRITE, comm)
     family = socket_module.AF_INET if port else 0
     address = bytes([127, 0, 0, 1]).ljust(16, b"\0")
-    raw += events.SOCKET.pack(9, address, address, 40000, port, family, 1, 77, 5)
+    raw += events.SOCKET.pack(9, address, address, 40000, port, family, source, 77, 5)
     return 0, Kind.DATA, 0, ts_ns, raw, pid + 1
 
 
 def ended(session: int = SESSION, *, read: int, written: int, ts_ns: int = 90) -> Record:
     header = (events.WIRE_VERSION, Kind.SESSION_END, 0, events.SESSION_END.size, ts_ns, 100, 101)
     return 0, Kind.SESSION_END, 0, ts_ns, events.SESSION_END.pack(*header, session, read, written), 101
+
+
+def closed(session: int = SESSION, *, read: int, written: int, ts_ns: int = 80) -> Record:
+    header = (events.WIRE_VERSION, Kind.SOCKET_CLOSED, 0, events.SESSION_END.size, ts_ns, 100, 0)
+    return 0, Kind.SOCKET_CLOSED, 0, ts_ns, events.SESSION_END.pack(*header, session, read, written), 0
+
+
+def agreed(
+    session: int = SESSION, *, version: int = 0, cipher: int = 0, alpn: bytes = b"", sni: bytes = b"", ts_ns: int = 1
+) -> Record:
+    header = (events.WIRE_VERSION, Kind.TLS, 0, events.TLS.size, ts_ns, 100, 101)
+    raw = events.TLS.pack(*header, session, version, cipher, len(alpn), alpn, sni)
+    return 0, Kind.TLS, 0, ts_ns, raw, 101
 
 
 def exited(pid: int = 100, ts_ns: int = 95) -> Record:
@@ -328,7 +348,14 @@ def test_default_life_cycle_ends_after_idle_ticks_and_may_go_on() -> None:
         return LifeCycle.DEFAULT if connection.comm == "curl" else LifeCycle.SOCKET
 
     capture = Capture(idle_ticks=3, life_cycle=policy)
-    capture.feed([seen(1, port=443), seen(2, comm=b"node"), data(0, b"ab", session=1), data(0, b"a", session=2)])
+    capture.feed(
+        [
+            seen(1, port=443, source=SocketSource.CONNECT),
+            seen(2, comm=b"node"),
+            data(0, b"ab", session=1),
+            data(0, b"a", session=2),
+        ]
+    )
     for now_ns in range(3):
         capture.connections.tick(now_ns)
     assert capture.open == 2
@@ -437,3 +464,122 @@ def test_struct_of_facts_is_the_wires() -> None:
     with pytest.raises(struct.error):
         events.decode_fact(Kind.DATA, seen()[4][:-1])
     assert events.decode_fact(Kind.DATA, seen()[4]) is not None
+
+
+def tls_of(connection: Connection) -> tuple[int, int, str, str]:
+    return connection.tls_version, connection.cipher, connection.alpn, connection.sni
+
+
+def test_what_was_agreed_on_is_known_before_the_first_message() -> None:
+    capture = Capture()
+    capture.feed([agreed(version=0x0304, cipher=0x1301, alpn=b"h2", sni=b"example.org"), seen(), data(0, b"hello")])
+    assert capture.connections.connections == 1
+    assert tls_of(capture.tapes[0].outlet.connection) == (0x0304, 0x1301, "h2", "example.org")
+
+
+def test_what_is_known_later_is_added() -> None:
+    capture = Capture()
+    capture.feed([agreed(sni=b"example.org"), seen(), data(0, b"hello"), agreed(version=0x0303, cipher=0xC02F)])
+    assert tls_of(capture.tapes[0].outlet.connection) == (0x0303, 0xC02F, "", "example.org")
+    assert capture.connections.undecodable == 0
+
+
+def test_of_a_session_that_sleeps_too() -> None:
+    capture = Capture(max_workers=1)
+    capture.feed([seen(1), data(0, b"a", session=1), data(0, b"b", session=2), agreed(1, version=0x0304, cipher=1)])
+    assert capture.connections.evicted == 1
+    assert tls_of(capture.tapes[0].outlet.connection) == (0x0304, 1, "", "")
+
+
+def test_sessions_that_never_speak_are_forgotten() -> None:
+    capture = Capture(max_workers=2)
+    capture.feed([agreed(number, version=0x0304) for number in range(1, 6)])
+    capture.feed([ended(5, read=0, written=0)])
+    assert list(capture.connections._tls) == [4]
+    assert capture.connections.connections == 0
+
+
+def test_a_socket_that_is_gone_ends_the_connection_once_it_is_silent() -> None:
+    capture = Capture()
+    capture.feed([seen(port=443), data(0, b"ab", ts_ns=10), closed(read=0, written=2, ts_ns=80)])
+    assert capture.open == 1
+    capture.connections.tick(100)
+    capture.connections.tick(200)
+    (end,) = capture.of(ConnectionEnded)
+    assert isinstance(end, ConnectionEnded)
+    assert (end.reason, end.ts_ns, end.written_bytes) == ("closed", 80, 2)
+    assert (capture.open, capture.connections.lost_bytes) == (0, 0)
+    capture.feed([ended(read=0, written=2)])
+    capture.connections.close(300)
+    assert len(capture.of(ConnectionEnded)) == 1
+    assert capture.connections.connections == 1
+
+
+def test_what_the_library_holds_then_belongs_to_the_connection() -> None:
+    capture = Capture()
+    capture.feed([seen(port=443), data(0, b"ab", direction=READ), closed(read=2, written=0)])
+    capture.connections.tick(100)
+    capture.feed([data(2, b"cd", direction=READ, ts_ns=110)])
+    capture.connections.tick(200)
+    assert capture.of(ConnectionEnded) == []
+    capture.connections.tick(300)
+    (end,) = capture.of(ConnectionEnded)
+    assert isinstance(end, ConnectionEnded)
+    assert (end.reason, end.ts_ns, end.read_bytes) == ("closed", 110, 4)
+    assert [call for call in capture.tapes[0].calls if call[0] == "receive"] == [
+        ("receive", READ, b"ab"),
+        ("receive", READ, b"cd"),
+    ]
+
+
+def test_what_it_hands_out_much_later_is_not_lost() -> None:
+    capture = Capture()
+    capture.feed([seen(port=443), data(0, b"ab", direction=READ), closed(read=2, written=0)])
+    for now_ns in (100, 200):
+        capture.connections.tick(now_ns)
+    capture.feed([data(2, b"cd", direction=READ, ts_ns=500), ended(read=4, written=0, ts_ns=600)])
+    assert [(end.ts_ns, end.read_bytes) for end in capture.of(ConnectionEnded) if isinstance(end, ConnectionEnded)] == [
+        (80, 2),
+        (600, 2),
+    ]
+    assert capture.connections.lost_bytes == 0
+
+
+def test_freed_at_once_it_ends_at_once() -> None:
+    capture = Capture()
+    capture.feed([seen(port=443), data(0, b"ab"), closed(read=0, written=2), ended(read=0, written=2, ts_ns=90)])
+    (end,) = capture.of(ConnectionEnded)
+    assert isinstance(end, ConnectionEnded)
+    assert end.ts_ns == 90
+    capture.connections.tick(100)
+    capture.connections.tick(200)
+    assert len(capture.of(ConnectionEnded)) == 1
+
+
+def test_what_is_missing_at_the_end_of_a_socket_is_said() -> None:
+    capture = Capture()
+    capture.feed([seen(port=443), data(0, b"ab"), closed(read=0, written=5)])
+    capture.connections.close(100)
+    (end,) = capture.of(ConnectionEnded)
+    assert isinstance(end, ConnectionEnded)
+    assert (end.reason, end.ts_ns, capture.connections.lost_bytes) == ("closed", 80, 3)
+
+
+def test_a_socket_of_nobody() -> None:
+    capture = Capture()
+    capture.feed([closed(read=0, written=0)])
+    capture.connections.tick(1)
+    capture.connections.close(2)
+    assert (capture.messages, capture.connections.connections) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("port", "source", "idle"),
+    [(443, SocketSource.NESTED_CALL, False), (443, SocketSource.CONNECT, True), (0, SocketSource.UNKNOWN, True)],
+)
+def test_only_where_no_end_can_be_seen_silence_is_one(port: int, source: SocketSource, idle: bool) -> None:
+    capture = Capture(idle_ticks=2, life_cycle=lambda _connection: LifeCycle.DEFAULT)
+    capture.feed([seen(port=port, source=source), data(0, b"ab")])
+    for now_ns in range(5):
+        capture.connections.tick(now_ns)
+    assert capture.open == (not idle)

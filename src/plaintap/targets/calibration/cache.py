@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from plaintap.targets.layouts.model import Layout
 
-METHOD = 1
+METHOD = 2
 """Counts changes of what calibration finds; layouts of another method are found anew."""
 ROOT_FOLDER = Path("/var/cache/plaintap")
 _FILE_MAX_BYTES = 1 << 16

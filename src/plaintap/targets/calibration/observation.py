@@ -35,7 +35,14 @@ class Pointed(Struct, frozen=True, kw_only=True):
     """What the pointer at this offset of SSL points to."""
 
     offset: Annotated[int, Meta(ge=0, lt=1024)]
-    data: Annotated[bytes, Meta(max_length=512)]
+    data: Annotated[bytes, Meta(max_length=2048)]
+
+
+class Alpn(Struct, frozen=True, kw_only=True):
+    """The protocol agreed on: where the library keeps its name, and how long that is."""
+
+    address: Address
+    size: Annotated[int, Meta(ge=1, le=255)]
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -52,6 +59,7 @@ class End(Struct, frozen=True, kw_only=True):
     master_key: Value
     session_der: Annotated[bytes, Meta(max_length=1 << 15)]
     """Only where the library has no other way to tell the master secret."""
+    alpn: Alpn | None
     rbio: Address
     wbio: Address
     ssl: Object

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from plaintap.errors import TargetError
 
 INT_BYTES = 4
-_POINTER_BYTES = 8
+POINTER_BYTES = 8
 _PLACES_MAX = 64
 """More of one value is no chance: somebody wants the search to take long."""
 
@@ -50,7 +50,7 @@ def check_few(places: Collection[object]) -> None:
 
 def pointers(image: bytes, address: int) -> set[int]:
     """Where a pointer to this address is."""
-    return places_of(image, (address & (1 << 64) - 1).to_bytes(_POINTER_BYTES, "little"), _POINTER_BYTES)
+    return places_of(image, (address & (1 << 64) - 1).to_bytes(POINTER_BYTES, "little"), POINTER_BYTES)
 
 
 def ints(image: bytes, number: int) -> set[int]:

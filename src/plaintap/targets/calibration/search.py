@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from plaintap.errors import TargetError
+from plaintap.targets.calibration.confined.handshake import RANDOM_BYTES
 from plaintap.targets.calibration.observation import Bio, End, Observation
-from plaintap.targets.calibration.places import INT_BYTES, agree, check_few, ints, places_of, pointers
+from plaintap.targets.calibration.places import INT_BYTES, POINTER_BYTES, agree, check_few, ints, places_of, pointers
 from plaintap.targets.calibration.tls13_secrets import find_secrets
 from plaintap.targets.layouts.model import Family, Layout
 
@@ -42,6 +43,7 @@ def find_layout(seen: Observation, family: Family) -> Layout:
         wbio=agree("wbio", (pointers(end.ssl.data, end.wbio) for end in seen.ends)),
         bio_method=agree("bio_method", (pointers(bio.data, bio.method) for bio in seen.bios)),
         bio_num=agree("bio_num", _number_places(seen.bios)),
+        alpn=_find_alpn(seen.ends, s3),
     )
     if family is Family.BORINGSSL:
         # Its functions hand out the keylog lines; it moves sessions about between structs of its own.
@@ -73,9 +75,27 @@ def _pointed_places(end: End, value: bytes) -> set[tuple[int, int]]:
     """Offsets of pointers, and where behind them the value is."""
     found: set[tuple[int, int]] = set()
     for pointed in end.pointed:
-        found |= {(pointed.offset, at) for at in places_of(pointed.data, value)}
+        found |= {(pointed.offset, at) for at in places_of(pointed.data[:RANDOM_BYTES], value)}
         check_few(found)
     return found
+
+
+def _find_alpn(ends: Sequence[End], s3: int | None) -> int | None:
+    """The pointer to the protocol's name, its length behind it; nothing else depends on it, so it may be nowhere."""
+    common: set[int] | None = None
+    for end in ends:
+        if end.alpn is None:
+            return None
+        size = end.alpn.size
+        holders = [end.ssl.data] if s3 is None else [each.data for each in end.pointed if each.offset == s3]
+        places = {
+            at
+            for holder in holders
+            for at in pointers(holder, end.alpn.address)
+            if at + POINTER_BYTES in ints(holder, size)
+        }
+        common = places if common is None else common & places
+    return common.pop() if common and len(common) == 1 else None
 
 
 def _find_version(seen: Observation, family: Family) -> int | None:

@@ -51,6 +51,8 @@ class Layout(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """SSL: pointer to the SSL3_STATE where that is a struct of its own and holds the client random (1.x, BoringSSL)."""
     client_random: int | None = None
     """32 bytes in what `s3` points to, or in SSL where that is None."""
+    alpn: int | None = None
+    """Beside the client random: pointer to the protocol agreed on (ALPN), right behind it its length in bytes."""
     rbio: int | None = None
     """SSL: pointer to the BIO that is read."""
     wbio: int | None = None

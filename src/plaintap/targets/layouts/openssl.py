@@ -6,6 +6,10 @@ of TLS 1.3, at both ends, and every field was where its value is known: from the
 callback, and for the rest by RFC 8446, 7.1 (a handshake secret and a transcript hash are right when they derive the
 logged secrets). Programs with the library inside were measured too, by running the same inside them. Builds with other
 options than the usual can differ: what 1.0.2 shows, calibration tells.
+
+`alpn` came later: calibration found it in 1.0.2n (psycopg2-binary 2.7.4), 1.1.0i, 1.1.1r, 1.1.1w, 3.0.8, 3.0.22, 3.1.4,
+3.2.2, 3.3.2, 3.4.1, 3.5.2, 3.5.8 and 4.0.1, and Node's 1.1.1n, 1.1.1v+quic, 3.0.13+quic, 3.0.16, 3.0.19 and 3.5.8 were
+seen to have what they agreed on there. Rows have it where their layout is one of these, and none where nobody looked.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from plaintap.targets.layouts.model import Layout, LayoutRow
 
 # Those of the fields that lie in SSL itself; the others lie in what its pointers lead to.
 _SSL_FIELDS: Final = (
-    *("references", "version", "rbio", "wbio", "server", "s3", "client_random"),
+    *("references", "version", "rbio", "wbio", "server", "s3", "client_random", "alpn"),
     *("early_secret", "handshake_secret", "master_secret", "server_finished_hash", "handshake_traffic_hash"),
     *("client_traffic_secret", "server_traffic_secret", "exporter_secret", "session"),
 )
@@ -28,7 +32,7 @@ def _moved(layout: Layout, size_bytes: int, *, beyond: int) -> Layout:
     """What lies in SSL at this offset or beyond moves by so many bytes, as when a field is put in before."""
     before = {name: getattr(layout, name) for name in _SSL_FIELDS}
     if layout.s3 is not None:
-        del before["client_random"]
+        del before["client_random"], before["alpn"]
     after = {name: at + size_bytes for name, at in before.items() if at is not None and at >= beyond}
     return structs.replace(layout, **after)
 
@@ -41,6 +45,7 @@ _1_0_2: Final = Layout(
     session=304,
     s3=128,
     client_random=196,
+    alpn=1200,
     rbio=16,
     wbio=24,
     bio_method=0,
@@ -55,6 +60,7 @@ _1_1_0: Final = Layout(
     session=376,
     s3=144,
     client_random=176,
+    alpn=976,
     rbio=16,
     wbio=24,
     bio_method=0,
@@ -88,7 +94,7 @@ _1_1_1: Final = Layout(
 )
 _1_1_1B: Final = _moved(_1_1_1, -8, beyond=1296)
 _1_1_1D: Final = _moved(_1_1_1B, 8, beyond=308)
-_1_1_1J: Final = structs.replace(_1_1_1D, session_cipher=496)
+_1_1_1J: Final = structs.replace(_1_1_1D, session_cipher=496, alpn=992)
 
 _3_0: Final = Layout(
     version=0,
@@ -96,6 +102,7 @@ _3_0: Final = Layout(
     references=2528,
     session=2328,
     client_random=352,
+    alpn=1160,
     rbio=16,
     wbio=24,
     bio_method=8,
@@ -120,6 +127,7 @@ _3_2: Final = Layout(
     server=112,
     session=2176,
     client_random=320,
+    alpn=1088,
     rbio=72,
     wbio=80,
     bio_method=8,
@@ -138,8 +146,9 @@ _3_2: Final = Layout(
 )
 _3_2_3: Final = structs.replace(_3_2, session_cipher=760)
 _3_2_4: Final = _moved(_3_2_3, 8, beyond=64)
-# 64 bytes between the BIOs and the client random, 56 between that and the secrets.
-_3_5: Final = _moved(_moved(_3_2_4, 64, beyond=328), 56, beyond=1348)
+# 64 bytes between the BIOs and the client random, 48 between that and the protocol, 8 between that and the secrets.
+_3_5: Final = _moved(_moved(_moved(_3_2_4, 64, beyond=328), 48, beyond=1160), 8, beyond=1348 + 48)
+_3_6: Final = structs.replace(_3_5, alpn=None)
 
 # quictls keeps three more secrets, 64 bytes each, between the server's traffic secret and the exporter's.
 _1_1_1_QUIC: Final = _moved(_1_1_1J, 192, beyond=956)
@@ -232,7 +241,7 @@ ROWS: Final[tuple[LayoutRow, ...]] = (
             "3.5.8 (psycopg2-binary 2.9.13, Node 22.23.3)",
         ),
     ),
-    LayoutRow(first="3.6.0", last="3.6.5", layout=_3_5, measured=("3.6.5 (Debian sid)",)),
+    LayoutRow(first="3.6.0", last="3.6.5", layout=_3_6, measured=("3.6.5 (Debian sid)",)),
     LayoutRow(
         first="4.0.0",
         last="4.0.3",

@@ -40,7 +40,7 @@ def test_garbage_makes_no_sense(answer: bytes) -> None:
         {"ends": [structs.replace(end, rbio=-1) for end in GOOD.ends]},
         {"ends": [structs.replace(end, version=1 << 16) for end in GOOD.ends]},
         {"ends": [structs.replace(end, pointed=[Pointed(offset=1024, data=b"")]) for end in GOOD.ends]},
-        {"ends": [structs.replace(end, pointed=[Pointed(offset=0, data=bytes(513))]) for end in GOOD.ends]},
+        {"ends": [structs.replace(end, pointed=[Pointed(offset=0, data=bytes(2049))]) for end in GOOD.ends]},
         {"ends": [structs.replace(end, pointed=[Pointed(offset=0, data=b"")] * 129) for end in GOOD.ends]},
         {"ends": [structs.replace(end, wires=[end.wires[0][:42], end.wires[1]]) for end in GOOD.ends]},
         {"ends": [structs.replace(end, keylog={str(line): "" for line in range(33)}) for end in GOOD.ends]},

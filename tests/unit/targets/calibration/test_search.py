@@ -16,10 +16,10 @@ SECRETS = (
     *("early_secret", "handshake_secret", "master_secret", "server_finished_hash", "handshake_traffic_hash"),
     *("client_traffic_secret", "server_traffic_secret", "exporter_secret"),
 )
-OLD = structs.replace(OPENSSL, has_type=False, version=0, s3=128, client_random=196, **dict.fromkeys(SECRETS))
+OLD = structs.replace(OPENSSL, has_type=False, version=0, s3=128, client_random=196, alpn=400, **dict.fromkeys(SECRETS))
 """Like OpenSSL 1.1.0: a struct of its own for the state, no TLS 1.3."""
 BORINGSSL = Layout(
-    family=Family.BORINGSSL, version=16, s3=48, client_random=48, rbio=24, wbio=32, bio_method=0, bio_num=24
+    family=Family.BORINGSSL, version=16, s3=48, client_random=48, alpn=480, rbio=24, wbio=32, bio_method=0, bio_num=24
 )
 
 
@@ -74,6 +74,26 @@ def test_versions_of_records_are_not_taken_for_the_version() -> None:
         ssl[1984:1988] = ssl[72:76]
 
     assert find_layout(LibraryModel(change=repeat).observation(), Family.OPENSSL) == OPENSSL
+
+
+def test_protocol_that_is_nowhere_is_not_known() -> None:
+    """Nothing else depends on it, so the rest is good."""
+    seen = LibraryModel().observation()
+    assert find_layout(edited(seen, alpn=None), Family.OPENSSL) == structs.replace(OPENSSL, alpn=None)
+
+
+def test_protocol_without_its_length_is_not_taken() -> None:
+    def wipe(ssl: bytearray, _: int) -> None:
+        ssl[904 + 8 : 904 + 16] = bytes(8)
+
+    assert find_layout(LibraryModel(change=wipe).observation(), Family.OPENSSL).alpn is None
+
+
+def test_protocol_at_two_places_is_not_known() -> None:
+    def repeat(ssl: bytearray, _: int) -> None:
+        ssl[256:272] = ssl[904:920]
+
+    assert find_layout(LibraryModel(change=repeat).observation(), Family.OPENSSL).alpn is None
 
 
 REPEATED = "^a value is at more than 64 places at once$"

@@ -206,7 +206,9 @@ def test_offsets_of_versions_people_have() -> None:
     new = layout_of("3.5.8")
     assert (new.version, new.rbio, new.wbio, new.server, new.references) == (72, 80, 88, 120, 32)
     assert (new.client_random, new.early_secret, new.exporter_secret, new.session) == (392, 1404, 2044, 2304)
-    assert new == layout_of("3.6.5") == layout_of("4.0.3")
+    assert new == layout_of("4.0.3")
+    assert structs.replace(new, alpn=None) == layout_of("3.6.5")
+    assert (debian.alpn, old.alpn, middle.alpn, new.alpn) == (1160, 992, 1096, 1208)
 
 
 def test_the_type_comes_with_3_2() -> None:

@@ -13,13 +13,15 @@ from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any
 
 from .functions import Functions
-from .sharedkey import PSK, SharedKey
+from .sharedkey import PSK, Out, SharedKey
 
 if TYPE_CHECKING:
     from .memory import Memory
 
-SSL_BYTES, SESSION_BYTES, SMALL_BYTES, POINTED_BYTES = 8192, 2048, 128, 512
+SSL_BYTES, SESSION_BYTES, SMALL_BYTES, POINTED_BYTES = 8192, 2048, 128, 2048
 """How much of each struct is looked at, at most; the fields of all versions known lie in the first half."""
+RANDOM_BYTES = 512
+"""Where in what SSL points to the client random may be."""
 POINTERS_BYTES = 1024
 """Where in SSL a pointer to the SSL3_STATE may be."""
 WIRE_MAX_BYTES = 4096
@@ -34,6 +36,13 @@ _SUITES = {b"\x13\x01": b"TLS_AES_128_GCM_SHA256", b"\x13\x02": b"TLS_AES_256_GC
 _ODD_NUMBERS = (0x5A17, 0x3C2B)
 """File descriptors nobody has, as values to look for in a BIO."""
 
+_ALPN = (b"plaintap calibrates", b"and it calibrates again, at some length")
+"""Protocols of different lengths, of which every handshake agrees on the other one."""
+
+_AlpnCallback = ctypes.CFUNCTYPE(
+    *(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_ubyte)),
+    *(ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p),
+)
 _KeylogCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
 Notes = dict[str, Any]
 """What is sent to the parent; its form is ../observation.py's."""
@@ -60,6 +69,9 @@ class Handshaker:
         self._keylog: dict[int, dict[str, str]] = {}
         self._key = SharedKey()
         self._on_keylog = _KeylogCallback(self._note_secret)
+        self._alpn = _ALPN[0]
+        self._alpn_chosen = ctypes.create_string_buffer(max(map(len, _ALPN)))
+        self._on_alpn = _AlpnCallback(self._choose_alpn)
 
     def run(self, functions: Functions, *, boringssl: bool) -> Notes:
         """All handshakes; versions and suites differ, so that a field is at the one place right in all of them."""
@@ -82,6 +94,7 @@ class Handshaker:
     def _shake(self, ciphers: bytes, forbidden: int, *, suite: bytes = b"") -> list[tuple[Notes, int]]:
         """One handshake; both ends with their SSL."""
         self._suite = suite
+        self._alpn = _ALPN[self._alpn == _ALPN[0]]
         # Only the server is told which version: SSL has fields for such orders as well, and they would look the same.
         client = self._connection(self._context(ciphers, 0), "SSL_set_connect_state")
         server = self._connection(self._context(ciphers, forbidden), "SSL_set_accept_state")
@@ -114,6 +127,10 @@ class Handshaker:
             functions["SSL_CTX_set_ciphersuites"](context, _SUITES[self._suite])
         if "SSL_CTX_set_keylog_callback" in functions:
             functions["SSL_CTX_set_keylog_callback"](context, self._on_keylog)
+        if "SSL_CTX_set_alpn_protos" in functions and "SSL_CTX_set_alpn_select_cb" in functions:
+            offered = bytes([len(self._alpn)]) + self._alpn
+            functions["SSL_CTX_set_alpn_protos"](context, offered, len(offered))
+            functions["SSL_CTX_set_alpn_select_cb"](context, self._on_alpn, None)
         self._key.give(context, functions, self._suite)
         return context
 
@@ -149,6 +166,7 @@ class Handshaker:
             "keylog": self._keylog.get(ssl, {}),
             "master_key": base64(self._master_key(session)),
             "session_der": base64(self._session_der(session)),
+            "alpn": self._alpn_of(ssl),
             "rbio": rbio,
             "wbio": wbio,
             "ssl": {"address": ssl, "data": base64(self._struct(ssl, SSL_BYTES))},
@@ -171,9 +189,22 @@ class Handshaker:
         for offset in range(0, POINTERS_BYTES, 8):
             address = self._memory.pointer(ssl + offset)
             data = self._memory.read(address, POINTED_BYTES) if address else b""
-            if client_random in data:
+            if client_random in data[:RANDOM_BYTES]:
                 found.append({"offset": offset, "data": base64(data)})
         return found
+
+    def _alpn_of(self, ssl: int) -> Notes | None:
+        """Where the library keeps the protocol agreed on, and how long it is."""
+        if "SSL_get0_alpn_selected" not in self._functions:
+            return None
+        address, size = ctypes.c_void_p(), ctypes.c_uint()
+        self._functions["SSL_get0_alpn_selected"](ssl, ctypes.byref(address), ctypes.byref(size))
+        return {"address": address.value, "size": size.value} if address.value else None
+
+    def _choose_alpn(self, _ssl: int, out: Out, out_size: Out, *_: object) -> int:
+        ctypes.memmove(self._alpn_chosen, self._alpn, len(self._alpn))
+        out[0], out_size[0] = ctypes.addressof(self._alpn_chosen), len(self._alpn)
+        return 0  # SSL_TLSEXT_ERR_OK
 
     def _master_key(self, session: int) -> bytes:
         if "SSL_SESSION_get_master_key" not in self._functions:

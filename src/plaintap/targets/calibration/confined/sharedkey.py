@@ -28,7 +28,7 @@ _FindSession = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p)
 )
 
-_Out = Any
+Out = Any
 """A pointer to what a callback is to fill in; ctypes has no type for it that mypy can use."""
 
 
@@ -63,13 +63,13 @@ class SharedKey:
         ctypes.memmove(psk, PSK, len(PSK))
         return len(PSK)
 
-    def _on_use_session(self, ssl: int, digest: int, identity: _Out, size: _Out, session: _Out) -> int:
+    def _on_use_session(self, ssl: int, digest: int, identity: Out, size: Out, session: Out) -> int:
         identity[0] = ctypes.addressof(self._identity)
         size[0] = len(_IDENTITY)
         session[0] = self._session(ssl)
         return 1
 
-    def _on_find_session(self, ssl: int, identity: int, size: int, session: _Out) -> int:
+    def _on_find_session(self, ssl: int, identity: int, size: int, session: Out) -> int:
         session[0] = self._session(ssl)
         return 1
 
