@@ -65,7 +65,7 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     objects, processes = leaks.kernel_objects(), leaks.children()
     yield
     assert leaks.left_behind(objects) == set(), "left in the kernel"
-    assert leaks.children() - processes == set(), "left running"
+    assert leaks.left_running(processes) == set(), "left running"
 
 
 @pytest.fixture

@@ -17,9 +17,12 @@ import subprocess
 import time
 from pathlib import Path
 
+from harness.target import SLOWNESS
+
 PREFIX = "pt_"
 # Programs and maps are freed a little after the last descriptor is closed: the kernel waits for its readers (RCU).
 FREED_WITHIN_S = 5.0
+ENDED_WITHIN_S = 2.0 * SLOWNESS
 POLL_S = 0.02
 PR_SET_CHILD_SUBREAPER = 36
 FDINFO = re.compile(r"^(prog|map|link)_id:\t(\d+)$", re.MULTILINE)
@@ -100,5 +103,13 @@ def left_behind(before: set[tuple[str, int]]) -> set[tuple[str, int]]:
     """What is there that was not there before, once the kernel had time to free it."""
     deadline = time.monotonic() + FREED_WITHIN_S
     while (left := kernel_objects() - before) and time.monotonic() < deadline:
+        select.select([], [], [], POLL_S)
+    return left
+
+
+def left_running(before: set[int]) -> set[int]:
+    """Children there were not before, once orphans had time to find out that they are: one may have just begun."""
+    deadline = time.monotonic() + ENDED_WITHIN_S
+    while (left := children() - before) and time.monotonic() < deadline:
         select.select([], [], [], POLL_S)
     return left

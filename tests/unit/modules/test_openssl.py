@@ -285,6 +285,17 @@ def test_an_end_that_cannot_be_probed_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "program", "argument"),
+    # mov %rdi, %rcx and mov %rdi, %rsi: behind them the server's name would be lost
+    [("SSL_ctrl", "pt_ctrl", b"\x48\x89\xf9"), ("SSL_set_tlsext_host_name", "pt_server_name", b"\x48\x89\xfe")],
+)
+def test_where_the_name_of_a_server_is_set(tmp_path: Path, name: str, program: str, argument: bytes) -> None:
+    image, _, _ = shared_30()
+    function = image.add(name, [argument, PUSH_RBP, RET])
+    assert places(plan_of(tmp_path, image).points, program) == [(name, offset(function))]
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "ssl_log_secret",
