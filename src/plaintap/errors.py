@@ -7,6 +7,9 @@ found; the hint is the next step. Printing them is the command line's job, in on
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
+
 
 class PlaintapError(Exception):
     """What plaintap raises on purpose: a message, an optional hint, the exit code it asks for."""
@@ -49,3 +52,12 @@ def reason(error: OSError) -> str:
     """The system's words for an error, in our case: lower, no full stop."""
     text = error.strerror or type(error).__name__
     return text[:1].lower() + text[1:]
+
+
+def where_of(error: BaseException) -> str:
+    """Type and place only: what an exception says may quote plaintext."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        place = f" at {'/'.join(PurePath(code.co_filename).parts[-2:])}:{line} in {code.co_qualname}"
+    return f"{type(error).__name__}{place}"

@@ -51,7 +51,8 @@ def test_curl_and_what_it_says_of_itself(targets: Targets, taps: Taps, most: str
     fact = only(fact for _, fact in kinds if fact)
     assert (fact.version, fact.cipher) == (VERSIONS[version], SUITES[suite])
     assert (fact.alpn, fact.sni) == ("http/1.1", NAME)
-    exchange = only(line for line in map(json.loads, ended.out.splitlines()) if line["type"] == "exchange")
+    lines = map(json.loads, ended.out.splitlines())
+    exchange = only(line for line in lines if line["type"] == "exchange" and line["process"]["pid"] == curl.pid)
     shown = exchange["connection"]["tls"]
     assert shown["version"] == version.replace("v", " ")
     assert (shown["alpn"], shown["sni"]) == ("http/1.1", NAME)

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 from plaintap.messages import (
     Connection,
@@ -44,6 +43,7 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "b": 1, "k": 1e3, "kb": 1e3, "m": 1e6, "mb": 1e6, "g": 1e9, "gb": 1e9}
 _TIME_UNITS_NS = {"": 1e9, "us": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9}
 _HTTPS_PORT = ":443"
+_AUTHORITY_END = re.compile("[/?#]")
 
 
 class FieldError(Exception):
@@ -130,7 +130,7 @@ def _host(message: Message) -> Sequence[str]:
     if request:
         host = request.authority or header(request, b"host").decode("latin-1")
         if not host and "://" in request.target:
-            host = urlsplit(request.target).netloc
+            host = _AUTHORITY_END.split(request.target.partition("://")[2], 1)[0]
     host = host or (connection.sni if connection else "")
     return [host.removesuffix(_HTTPS_PORT)] if host else []
 

@@ -33,7 +33,7 @@ from plaintap.outputs.sizes import exact_bytes
 from plaintap.outputs.verbose import Blocks
 
 _RECORDS = 2  # -vv
-_CALLS = 4096
+_CALLS = 256
 """Open calls whose first message is kept."""
 
 
@@ -77,6 +77,8 @@ class TextFormatter:
     def format(self, message: Message) -> str:
         """See `outputs.base.Formatter`."""
         if isinstance(message, Exchange):
+            if message.grpc and self._first:
+                self._forget_calls(message.connection.session, message.stream)
             return self._exchange(message) if self._rich else self._lines.exchange(message)
         show = self._shows.get(type(message))
         return show(message) if show else ""
@@ -86,6 +88,11 @@ class TextFormatter:
             return self._lines.exchange(exchange) + self._blocks.hex_bodies(exchange)
         self._shown.add(exchange.connection.session)
         return self._blocks.exchange(exchange)
+
+    def _forget_calls(self, session: int, stream: int | None = None) -> None:
+        """One call is over, or all of a connection."""
+        for key in [key for key in self._first if key[0] == session and stream in (None, key[1])]:
+            del self._first[key]
 
     def _secrets(self, secrets: Secrets) -> str:
         """With -v only, one line per handshake. Who asked whom is not known of it."""
@@ -144,6 +151,8 @@ class TextFormatter:
             peer = who.peer(connection.socket) or "an unknown address"
             text = f"{left}ended ({ended.reason}), {peer}: {', '.join(facts)}\n{self._gap}"
         self._shown.discard(connection.session)
+        if self._first:
+            self._forget_calls(connection.session)
         self._lines.forget(connection)
         return text
 

@@ -25,6 +25,8 @@ _LATE_TABLE_BYTES = 64 << 10
 """Until the size is told: an encoder does not refer to what it has evicted, so keeping more does no harm."""
 _ENTRY_BYTES = 32
 _MEMO_LIMIT = 64
+_MEMO_BYTES = 512
+"""Blocks that repeat are short, and what is remembered of long ones is memory in a stranger's hands."""
 _INTEGER_BITS = 28
 _UNKNOWN: Field = (b"", b"")
 EMPTY_NAME = b"(empty)"
@@ -141,7 +143,7 @@ class HpackDecoder:
             raise HpackError(str(error)) from None
         if changed:
             self._memo.clear()
-        elif not self.cut and len(self._memo) < _MEMO_LIMIT:
+        elif len(block) <= _MEMO_BYTES and not self.cut and len(self._memo) < _MEMO_LIMIT:
             self._memo[block] = fields[:]
         return fields
 

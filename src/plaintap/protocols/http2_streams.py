@@ -6,7 +6,9 @@ Frames, header compression and who is the client are http2.py's.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 from plaintap.events import READ, WRITE
@@ -19,11 +21,16 @@ from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.websocket import WebSocket
 
 OPEN_LIMIT = 1000
-"""Streams at once; one more and the oldest is shown as it is."""
+"""Streams at once; one more and those silent for longest are shown as they are."""
 ENDED_LIMIT = 1024
 """Streams that ended whose late frames are known to be theirs."""
 KEPT_LIMIT_BYTES = 128 << 20
-"""Of the bodies of all streams that are open; beyond it the oldest is shown as it is."""
+"""Of the fields and bodies of all streams that are open; beyond it bodies are kept no more, oldest first."""
+TRAILERS_LIMIT_BYTES = 64 << 10
+"""Of one message."""
+TUNNEL_LIMIT_BYTES = 256 << 10
+"""Of one WebSocket message in a stream, of which there may be many at once."""
+_TOO_MUCH = "too much to keep of all streams"
 NOTES_LIMIT = 32
 """Of one stream."""
 INTERIM_LIMIT = 64
@@ -63,7 +70,7 @@ def error_name(code: int) -> str:
 class Side:
     """One side of a stream: its message, as far as it came."""
 
-    __slots__ = ("_joined_pieces", "_small_pieces", "body", "ended", "head", "keep_bytes")
+    __slots__ = ("_joined_pieces", "_small_pieces", "body", "ended", "head", "keep_bytes", "lossy")
 
     def __init__(self, keep_bytes: int) -> None:
         self._small_pieces = 0
@@ -72,6 +79,8 @@ class Side:
         self.body: BodyStream | None = None
         self.ended = False
         self.keep_bytes = keep_bytes
+        self.lossy = False
+        """Frames were lost that may have been its own."""
 
     def keep(self, pieces: list[bytes], piece: bytes) -> int:
         """As far as it is wanted. Small pieces are joined: they take many times the memory of what is in them."""
@@ -95,7 +104,6 @@ class Stream:
         "asked",
         "interim",
         "kept_bytes",
-        "lossy",
         "more_interim",
         "notes",
         "number",
@@ -116,8 +124,18 @@ class Stream:
         """Of an extended CONNECT (RFC 8441)."""
         self.tunnel: WebSocket | None = None
         self.kept_bytes = 0
-        self.lossy = False
-        """Its end may be among frames that were lost."""
+
+    def forget_bodies(self) -> int:
+        """Keeps no more of them; how many bytes that was."""
+        forgotten = 0
+        for side in (self.asked, self.answered):
+            if side.head is not None and side.head.body:
+                forgotten += sum(map(len, side.head.body))
+                side.head.body = []
+                self.note(_TOO_MUCH)
+            side.keep_bytes = 0
+        self.kept_bytes -= forgotten
+        return forgotten
 
     def note(self, note: str) -> None:
         """Once: a peer may give the same reason for ever."""
@@ -169,8 +187,8 @@ class Streams:
         stream = self._open.get(number)
         if stream is None:
             if len(self._open) >= OPEN_LIMIT:
-                oldest = next(iter(self._open.values()))
-                self._cut(oldest, f"more than {OPEN_LIMIT} streams at once", 0)
+                for silent in heapq.nsmallest(OPEN_LIMIT // 16, self._open.values(), key=self._last_ns):
+                    self._cut(silent, f"more than {OPEN_LIMIT} streams at once", 0, goes_on=True)
             stream = self._open[number] = Stream(number, self._options.body_limit)
         return stream
 
@@ -193,6 +211,7 @@ class Streams:
             side.head.last_ns = ts_ns
         elif asks:
             side.head = self._request(stream, fields, ts_ns, first_ns)
+            self._count_fields(stream, fields, ts_ns)
         else:
             notes: list[str] = []
             response = response_of(fields, notes)
@@ -203,6 +222,7 @@ class Streams:
                 self._add_interim(stream, response.status)
                 return
             side.head = response
+            self._count_fields(stream, fields, ts_ns)
             if stream.protocol and 200 <= response.status < 300:
                 self._open_tunnel(stream, response)
         if side.body is None and not side.head.trailers and not side.ended and stream.tunnel is None:
@@ -259,7 +279,7 @@ class Streams:
                 request=request,
                 response=response,
                 stream=stream.number,
-                options=self._options,
+                options=replace(self._options, body_limit=min(self._options.body_limit, TUNNEL_LIMIT_BYTES)),
             )
             request.complete = response.complete = True
             self._emit(self._exchange(stream))
@@ -300,18 +320,32 @@ class Streams:
         if self._kept_bytes > KEPT_LIMIT_BYTES:
             self._make_room(stream, ts_ns)
 
+    def _count_fields(self, stream: Stream, fields: list[Field], ts_ns: int) -> None:
+        size_bytes = sum(len(name) + len(value) for name, value in fields)
+        stream.kept_bytes += size_bytes
+        self._kept_bytes += size_bytes
+        if self._kept_bytes > KEPT_LIMIT_BYTES:
+            self._make_room(stream, ts_ns)
+
     def _make_room(self, newest: Stream, ts_ns: int) -> None:
-        """The one that grows goes last."""
-        for stream in [stream for stream in self._open.values() if stream.kept_bytes and stream is not newest]:
-            self._cut(stream, "too much to keep of all streams", ts_ns)
+        """Bodies are kept no more, those of the stream that grows last; where that is not enough, streams are shown."""
+        others = [stream for stream in self._open.values() if stream is not newest]
+        for stream in (*others, newest):
+            self._kept_bytes -= stream.forget_bodies()
+            if self._kept_bytes <= KEPT_LIMIT_BYTES:
+                return
+        for stream in others:
+            self._cut(stream, _TOO_MUCH, ts_ns, goes_on=True)
             if self._kept_bytes <= KEPT_LIMIT_BYTES:
                 return
 
-    def _cut(self, stream: Stream, why: str, ts_ns: int) -> None:
-        """Shown as it is."""
+    def _cut(self, stream: Stream, why: str, ts_ns: int, *, goes_on: bool = False) -> None:
+        """Shown as it is. What still comes of one that `goes_on` is shown by itself."""
         stream.note(why)
         self._close_bodies(stream, ts_ns or self._last_ns(stream))
         self._show(stream)
+        if goes_on:
+            self._ended.pop(stream.number, None)
 
     @staticmethod
     def _last_ns(stream: Stream) -> int:
@@ -323,7 +357,11 @@ class Streams:
         look_at_trailers(fields, notes)
         if head.trailers:
             notes.append("trailers twice")
-        head.trailers = [*head.trailers, *fields][:FIELDS_LIMIT]
+        before_bytes = sum(len(name) + len(value) for name, value in head.trailers)
+        if before_bytes + sum(len(name) + len(value) for name, value in fields) <= TRAILERS_LIMIT_BYTES:
+            head.trailers = [*head.trailers, *fields][:FIELDS_LIMIT]
+        else:
+            notes.append(f"beyond {TRAILERS_LIMIT_BYTES} bytes they are left out")
         for note in notes:
             stream.note(f"trailers: {note}")
 
@@ -341,7 +379,7 @@ class Streams:
             head = side.head = _unseen(ts_ns, asks=asks)
         head.missing_bytes += missing_bytes
         head.body_bytes += missing_bytes
-        if any(name.lower() == b"content-encoding" for name, _ in head.headers):
+        if _is_encoded(head):
             side.keep_bytes = 0  # a decoder has no use for what follows a hole
         if side.body:
             side.body.gap(ts_ns, missing_bytes)
@@ -354,7 +392,9 @@ class Streams:
                 continue
             note = f"frames of the {'request' if asks else 'response'} may be lost"
             stream.note(note)
-            stream.lossy = True
+            if side.head:
+                side.lossy = True
+                side.keep_bytes *= not _is_encoded(side.head)
             if side.body:
                 side.body.gap(ts_ns, missing_bytes)
 
@@ -399,13 +439,6 @@ class Streams:
         for stream in self._open.values():
             stream.turn_round()
 
-    def flush(self, ts_ns: int) -> None:
-        """Silence: an answer that is whole is not held up by its request, nor anything by an end that may be lost."""
-        for stream in list(self._open.values()):
-            if not stream.tunnel and (stream.answered.ended or stream.lossy):
-                self._close_bodies(stream, ts_ns)
-                self._show(stream)
-
     def close(self, ts_ns: int) -> None:
         """Nothing more comes: all are shown."""
         for stream in list(self._open.values()):
@@ -416,7 +449,7 @@ class Streams:
         side.ended = True
         head = side.head
         if head is not None and not stream.tunnel:  # a tunnel's were shown, and change no more
-            head.complete = True
+            head.complete = not side.lossy or _has_its_length(head)
             head.last_ns = ts_ns
         if side.body:
             side.body.close(ts_ns)
@@ -464,6 +497,16 @@ class Streams:
         if stream.asked.body or stream.answered.body:
             finish(exchange, stream.asked.body, stream.answered.body)
         self._emit(exchange)
+
+
+def _is_encoded(head: Request | Response) -> bool:
+    return any(name.lower() == b"content-encoding" for name, _ in head.headers)
+
+
+def _has_its_length(head: Request | Response) -> bool:
+    """Whether it has as many bytes as it says."""
+    lengths = [value for name, value in head.headers if name == b"content-length"]
+    return bool(lengths) and lengths[0].isdigit() and len(lengths[0]) < 20 and int(lengths[0]) == head.body_bytes
 
 
 def _unseen(ts_ns: int, *, asks: bool) -> Request | Response:

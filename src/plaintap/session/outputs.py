@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from plaintap.config import CommonConfig
-from plaintap.errors import OutputError, UsageError
+from plaintap.errors import OutputError, UsageError, where_of
 from plaintap.messages import Exchange, GrpcMessage, Message, Raw, ServerSentEvent, Totals, WebSocketMessage
 from plaintap.outputs.base import FormatOptions, SinkClosed
 from plaintap.outputs.filters import parse_filter
@@ -52,6 +52,7 @@ class Outputs:
         self._stop = stop
         self._wanted = parse_filter(common.filter) if common.filter else None
         self._left = common.count or 0
+        self._failures = 0
         self._fd = STDERR if beside_keys else STDOUT
         self._outputs: list[Output] = []
         options = self._options(clock_offset_ns)
@@ -96,13 +97,29 @@ class Outputs:
         if self._common.once:
             messages = [message for message in messages if not is_echo(message)]
         if self._wanted:
-            messages = list(filter(self._wanted, messages))
+            messages = self._filtered(messages, self._wanted)
         if self._common.count:
             messages = self._up_to_the_count(messages)
         self.exchanges += sum(type(message) is Exchange for message in messages)
         if messages:
             for output in self._outputs:
-                output.show(messages)
+                try:
+                    output.show(messages)
+                except Exception as error:  # noqa: BLE001 - a form's outer edge: what a peer sends must not end the capture
+                    self._failed(error)
+
+    def _filtered(self, messages: Sequence[Message], wanted: Callable[[Message], bool]) -> Sequence[Message]:
+        try:
+            return list(filter(wanted, messages))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(error)
+            return messages
+
+    def _failed(self, error: Exception) -> None:
+        """Counted, and told the first time, without what the exception quotes."""
+        if not self._failures:
+            self._notice(f"a form failed ({where_of(error)}); what it should have shown is counted")
+        self._failures += 1
 
     def _up_to_the_count(self, messages: Sequence[Message]) -> list[Message]:
         taken: list[Message] = []
@@ -153,6 +170,7 @@ class Outputs:
     def losses(self) -> dict[str, int]:
         """By counter."""
         return {
+            "output_failures": self._failures,
             "sink_dropped": sum(output.sink.dropped_writes for output in self._outputs),
             "sink_dropped_bytes": sum(output.sink.dropped_bytes for output in self._outputs),
         }

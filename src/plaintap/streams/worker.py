@@ -6,23 +6,13 @@ Knows no protocol and no other connection (see connections.py).
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 
+from plaintap.errors import where_of
 from plaintap.events import READ, WRITE
 from plaintap.messages import Connection, ConnectionEnded, Lost, Message, Raw
 from plaintap.parsing import Parser, Recognise
-
-
-def _where(error: BaseException) -> str:
-    """Type and place only: what an exception says may quote plaintext."""
-    place = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        code = frame.f_code
-        place = f" at {'/'.join(PurePath(code.co_filename).parts[-2:])}:{line} in {code.co_qualname}"
-    return f"{type(error).__name__}{place}"
 
 
 @dataclass(slots=True)
@@ -156,7 +146,7 @@ class Worker:
         self._parser = None
         self.receive = self.unclaimed
         if losses.on_failure:
-            losses.on_failure(_where(error))
+            losses.on_failure(where_of(error))
 
     def _unrecognised(self, direction: int, ts_ns: int, data: bytes, /) -> None:
         parser = self._recognise(direction, data, self)

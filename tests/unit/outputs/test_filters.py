@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plaintap.errors import UsageError
@@ -24,6 +24,7 @@ from plaintap.messages import (
     Response,
     WebSocketMessage,
 )
+from plaintap.outputs.filter_fields import FIELDS
 from plaintap.outputs.filters import DEPTH_LIMIT, parse_filter
 
 CONNECTION = Connection(1, 8123, 8123, 0, "curl", exe="/usr/bin/curl", container="0123456789abcdef" * 4)
@@ -157,6 +158,15 @@ def test_the_nearest_field_is_named() -> None:
     with pytest.raises(UsageError) as caught:
         parse_filter("proces=curl")
     assert caught.value.hint == "did you mean process?"
+
+
+@given(target=st.text(max_size=20), host=st.binary(max_size=10))
+@example(target="http://[x/", host=b"")
+def test_any_message_can_be_asked_anything(target: str, host: bytes) -> None:
+    request = Request(method="GET", target=target, headers=[(b"host", host), (b"content-type", host)])
+    message = Exchange(CONNECTION, "http/1.1", True, request, RESPONSE)
+    for field in FIELDS:
+        parse_filter(f"{field}={'5' if field in ('pid', 'size', 'time', 'status') else '*'}")(message)
 
 
 @given(st.text(alphabet="host=andornt()!<>='\" *5x", max_size=40))

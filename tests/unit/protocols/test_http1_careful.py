@@ -586,3 +586,9 @@ def test_what_is_behind_a_body_follows_no_older_head() -> None:
     records = [(WRITE, GET[:9]), (WRITE, GET[9:]), (WRITE, post + b"w"), (WRITE, b"ork\x00"), (READ, OK)]
     raws = [message for message in play(records) if isinstance(message, Raw)]
     assert [(raw.offset, raw.data) for raw in raws] == [(len(GET + post) + 1, b"ork\x00")]
+
+
+def test_a_line_of_blanks_takes_time_in_proportion() -> None:
+    began_s = time.process_time()
+    play([(WRITE, b"GET /" + b" " * 500_000 + b"\r\nHost: h\r\n\r\n")])
+    assert time.process_time() - began_s < 2

@@ -212,3 +212,15 @@ def test_a_filter_leaves_out_and_what_is_counted_is_what_is_shown(capfd: pytest.
     bench.exchange()
     assert bench.close().exchanges == 0
     assert capfd.readouterr().out == ""
+
+
+def test_a_form_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    monkeypatch.setattr(bench.pipeline._outputs._outputs[0], "show", lambda _messages: dict[str, str]()["secret"])
+    bench.exchange()
+    bench.exchange()
+    totals = bench.close()
+    assert totals.losses["output_failures"] >= 2
+    (notice,) = bench.listener.notices
+    assert notice.startswith("a form failed (KeyError at session/test_pipeline.py:")
+    assert "secret" not in notice
