@@ -180,7 +180,7 @@ def _protocols(message: Message) -> Sequence[str]:
     if isinstance(message, ServerSentEvent):
         return ["http", "sse"]
     if isinstance(message, GrpcMessage):
-        return ["http", "http2", "grpc"]
+        return ["http", "http2" if message.stream else "http1", "grpc"]
     return ["raw", message.protocol] if isinstance(message, Raw) else []
 
 

@@ -48,6 +48,10 @@ _NO_ANSWER = "no response was seen"
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
+UNKNOWN_HOST = "unknown.invalid"
+"""Of a request that names no host, over a socket without an address (RFC 6761, 6.4: no such host can be)."""
+
+
 class HarFormatter:
     """Whole bodies, as far as the parsers kept them; each entry is one line of JSON."""
 
@@ -166,13 +170,9 @@ class HarFormatter:
         url = absolute_url(request)
         if request.target[:1] not in {"/", "*"}:
             # CONNECT's host:port, or a target that is unknown.
-            url = (
-                url
-                if "://" in url
-                else f"{HTTPS}{url or who.server(exchange.connection.socket, outgoing=exchange.outgoing)}"
-            )
+            url = url if "://" in url else f"{HTTPS}{url or _server(exchange)}"
         elif not url:
-            url = f"{HTTPS}{who.server(exchange.connection.socket, outgoing=exchange.outgoing)}{clean(request.target)}"
+            url = f"{HTTPS}{_server(exchange)}{clean(request.target)}"
         if opens_websocket(request, exchange.response):
             url = websocket_url(url)
         headers, unknown = _fields(request.headers)
@@ -183,7 +183,7 @@ class HarFormatter:
             _version(request),
             request_cookies(named.get(b"cookie", ())),
             headers,
-            query_fields(url),
+            query_fields(clean(request.target)),
             -1,
             request.body_bytes,
             None,
@@ -323,3 +323,11 @@ def _comment(head: HttpHead, note: str) -> str:
     if head.missing_bytes:
         parts.append(f"{exact_bytes(head.missing_bytes)} lost")
     return "; ".join(parts)
+
+
+def _server(exchange: Exchange) -> str:
+    """Who was asked, as a URL may have it: a HAR's readers parse it."""
+    socket = exchange.connection.socket
+    if socket is None or not socket.remote_port:
+        return UNKNOWN_HOST
+    return who.server(socket, outgoing=exchange.outgoing)

@@ -109,7 +109,9 @@ class _Direction:
         if self._rest_of is not None and (kind != CONTINUATION or stream != self._rest_of[0]):
             raise FrameError("a header block that is not continued")
         if len(payload) != FIXED_BYTES.get(kind, len(payload)):
-            raise FrameError("a frame of a wrong size")
+            # Its end is known, so that what is behind it is read (RFC 9113, 6.3: of PRIORITY it is the stream's error).
+            self.connection.streams.note_on(stream, "a frame of a wrong size")
+            return
         if kind == HEADERS:
             self._begin_block(stream, flags, _unpadded(payload, flags, with_priority=bool(flags & WITH_PRIORITY)))
         elif kind == CONTINUATION:

@@ -98,7 +98,7 @@ def test_shown(expression: str) -> None:
         ("not status>=0", UNANSWERED),
         ("protocol=h2 and protocol=http2", UNANSWERED),
         ("protocol=grpc", CALL),
-        ("protocol=grpc and size=12", GRPC),
+        ("protocol=grpc and protocol=http1 and size=12", GRPC),
         ("protocol=redis and size=5", RAW),
         ("protocol=raw", RAW),
         ("protocol=websocket and host=api.example.com and size<6", WEBSOCKET),

@@ -275,3 +275,13 @@ def test_any_bytes_are_an_entry(headers: list[tuple[bytes, bytes]], body: bytes,
     request = Request(headers=fields, method=text, target=text, body=[body], body_bytes=len(body))
     response = Response(headers=fields, status=200, reason=text, body=[body], body_bytes=len(body))
     assert one(har.format(Exchange(connection, "http/1.1", True, request, response)))["startedDateTime"]
+
+
+def test_a_request_without_a_host_over_a_socket_without_an_address(
+    har: HarFormatter, make_exchange: Make, make_connection: Make
+) -> None:
+    exchange = make_exchange(connection=make_connection(socket=None))
+    exchange.request.headers = []
+    entry = one(har.format(exchange))
+    assert entry["request"]["url"] == "https://unknown.invalid/orders?id=7"
+    assert entry["request"]["queryString"] == [{"name": "id", "value": "7"}]
