@@ -258,9 +258,8 @@ def _registry(common: CommonConfig, choices: Sequence[FormatChoice]) -> Registry
     limit_bytes = common.body_limit or BODY_MAX_BYTES
     if any(choice.form.whole_bodies for choice in choices):
         limit_bytes = BODY_MAX_BYTES
-    bodies = common.verbose > 0 or common.hex or any(choice.form.bodies for choice in choices)
     options = ParserOptions(
-        body_limit=limit_bytes if bodies else 0,
+        body_limit=limit_bytes if choices else 0,
         schemas=_schemas(common.proto),
         wants_stream_messages=bool(choices),
     )

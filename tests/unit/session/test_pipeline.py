@@ -224,3 +224,11 @@ def test_a_form_that_fails_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     (notice,) = bench.listener.notices
     assert notice.startswith("a form failed (KeyError at session/test_pipeline.py:")
     assert "secret" not in notice
+
+
+def test_lines_show_what_is_in_the_messages_of_a_stream(capfd: pytest.CaptureFixture[str]) -> None:
+    bench = Bench()
+    events = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: hello\n\n"
+    bench.feed(bench.curl.data(WRITE, GET), bench.curl.data(READ, events))
+    bench.close()
+    assert "sse  hello " in capfd.readouterr().out
