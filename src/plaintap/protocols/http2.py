@@ -93,6 +93,11 @@ class _Direction:
         frames, self._block_frames = self._block_frames, bytearray()
         return bytes(frames) + self.reader.rest()
 
+    def data_begins(self) -> None:
+        """Raises FrameError."""
+        if self._rest_of is not None:
+            raise FrameError("DATA inside a header block")
+
     def data(self, stream: int, flags: int, piece: bytes, /, *, ends: bool) -> None:
         """Raises FrameError."""
         if self._rest_of is not None:
@@ -121,6 +126,8 @@ class _Direction:
             if len(payload) < _NUMBER.size:
                 raise FrameError("a promise of no stream")
             self._promised = _NUMBER.unpack_from(payload)[0] & _STREAM
+            if not self._promised or self._promised & 1:
+                raise FrameError("a promise of a stream that is not the server's")
             self._begin_block(stream, flags, payload[_NUMBER.size :])
         elif kind == RST_STREAM:
             self.connection.streams.reset(stream, _NUMBER.unpack(payload)[0], self.connection.now_ns)

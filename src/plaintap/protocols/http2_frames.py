@@ -49,8 +49,14 @@ class FrameError(Exception):
 class Frames(Protocol):
     """Who takes the frames of a direction."""
 
+    def data_begins(self) -> None:
+        """Before the first piece of a DATA frame that may come in several: raises FrameError if none may come here."""
+
     def data(self, stream: int, flags: int, piece: bytes, /, *, ends: bool) -> None:
-        """Some of the content of a DATA frame; `ends` with the last of it, which may be empty."""
+        """Some of the content of a DATA frame; `ends` with the last of it, which may be empty.
+
+        Raises FrameError, but not behind a `data_begins` that did not: a loss may end the frame, too.
+        """
 
     def frame(self, kind: int, flags: int, stream: int, payload: bytes, /) -> None:
         """A whole frame of any other type, `stream` with its reserved bit. Raises FrameError."""
@@ -160,9 +166,10 @@ class FrameReader:
             length -= 1
         if padding > length or not stream:
             raise FrameError("DATA with more padding than data" if stream else "DATA on no stream")
+        self._taker.data_begins()
         self._data_left, self._padding = length - padding, padding
         self._data_stream, self._data_flags = stream, flags
-        return begin + self._go_on(data[begin:])
+        return begin + self._go_on(data[begin : begin + length])
 
     def _go_on(self, data: bytes) -> int:
         """With the DATA frame in progress; how many bytes were of it."""

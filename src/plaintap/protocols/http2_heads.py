@@ -17,6 +17,7 @@ NOTES_LIMIT = 16
 
 _VERSION = "2"
 _OF_REQUESTS = frozenset((b":method", b":path", b":scheme", b":authority", b":protocol"))
+_OF_PATHS = frozenset((b":path", b":protocol"))
 _OF_RESPONSES = frozenset((b":status",))
 # RFC 9113, 8.2.2.
 _OF_CONNECTIONS = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
@@ -37,6 +38,8 @@ def request_of(fields: list[Field], notes: list[str]) -> tuple[Request, bytes]:
     request.target = _text(get(b":path", b""))
     request.scheme = _text(get(b":scheme", b""))
     request.authority = _text(get(b":authority", b""))
+    if request.method == "CONNECT" and not pseudo.keys() & _OF_PATHS and all(map(_name_of, headers)):
+        request.target = request.authority  # RFC 9113, 8.5: it has no path, and asks for what HTTP/1's target says
     return request, get(b":protocol", b"")
 
 
