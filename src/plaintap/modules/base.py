@@ -12,6 +12,8 @@ from typing import Protocol
 
 from plaintap.errors import TargetError
 from plaintap.targets.elf import ElfFile
+from plaintap.targets.golang.spots import GoSpot
+from plaintap.targets.layouts.golang import GoLayout
 
 
 class NotHookable(TargetError):  # noqa: N818 - a finding about a file, as its caller says it
@@ -31,6 +33,8 @@ class Point:
     write: bool = False
     done_argument: int = 0
     """0: the return value is the count. 4 or 5: that argument (1-based) is a `size_t *`, and 1 returned is success."""
+    go: GoSpot | None = None
+    """What a place in a Go function has to tell besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,10 @@ class ProbePlan:
     """The libraries it asks the loader for, in one of which they are otherwise."""
     other_half: str = ""
     """The one of them that is half of this library: its libcrypto."""
+    go: GoLayout | None = None
+    """What the programs of Go need to know of the file."""
+    notes: tuple[str, ...] = ()
+    """What will not be seen, or was guessed, for people."""
 
 
 class Planner(Protocol):

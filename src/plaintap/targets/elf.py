@@ -36,7 +36,7 @@ _NAME_MAX_BYTES = 256
 
 
 class ElfFile(ElfBytes):
-    """A 64-bit x86-64 ELF file; opened and closed, and its bytes read, as `ElfBytes` says."""
+    """A 64-bit ELF file; opened and closed, and its bytes read, as `ElfBytes` says."""
 
     @cached_property
     def _dynamic_entries(self) -> tuple[tuple[int, int], ...]:
@@ -98,9 +98,20 @@ class ElfFile(ElfBytes):
     def _relocation_cache(self) -> dict[tuple[int, int], bytes]:
         return {}
 
+    def relocation_tables(self, max_bytes: int) -> Iterator[bytes]:
+        """What the loader writes where: entries `(place, kind, addend)` of 24 bytes; cut off behind `max_bytes`."""
+        for table, size in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
+            if table in self._dynamic:
+                yield self.read(self._dynamic[table], min(self._dynamic.get(size, 0), max_bytes))
+
     @cached_property
     def build_id(self) -> str | None:
         """The linker's fingerprint in hexadecimal (NT_GNU_BUILD_ID)."""
+        value = self.note(b"GNU\0", 3)
+        return None if value is None else value.hex()
+
+    def note(self, owner: bytes, wanted: int) -> bytes | None:
+        """The first note of that owner and kind."""
         for segment in self.segments:
             if segment.kind != _PT_NOTE or segment.size > _NOTES_MAX_BYTES:
                 continue
@@ -110,8 +121,8 @@ class ElfFile(ElfBytes):
                 name_bytes, value_bytes, kind = _NOTE.unpack_from(raw, at)
                 name_at = at + _NOTE.size
                 value_at = name_at + (name_bytes + 3 & ~3)
-                if kind == 3 and raw[name_at : name_at + name_bytes] == b"GNU\0":
-                    return raw[value_at : value_at + value_bytes].hex()
+                if kind == wanted and raw[name_at : name_at + name_bytes] == owner:
+                    return raw[value_at : value_at + value_bytes]
                 at = value_at + (value_bytes + 3 & ~3)
         return None
 

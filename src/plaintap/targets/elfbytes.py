@@ -9,6 +9,7 @@ What a file asks of the loader and which functions it has is elf.py's.
 from __future__ import annotations
 
 import os
+import platform
 import stat
 import struct
 from functools import cached_property
@@ -25,7 +26,9 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 
 _MACHINES = {3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86-64", 183: "aarch64"}
 _MACHINES |= {243: "riscv64", 258: "loongarch64"}
-_X86_64 = 62
+_HOSTS = {"x86_64": 62, "aarch64": 183}
+HOST_MACHINE: Final = _HOSTS.get(platform.machine(), 62)
+"""As e_machine says it."""
 _EXECUTABLE, _SHARED = 2, 3
 
 _PT_LOAD, _PT_INTERPRETER = 1, 3
@@ -66,10 +69,10 @@ class Section(NamedTuple):
 
 
 class ElfBytes:
-    """A 64-bit x86-64 ELF file, opened by path or by file descriptor (which stays the caller's).
+    """A 64-bit ELF file of one architecture, opened by path or by file descriptor (which stays the caller's).
 
-    `name` is what messages call the file. Raises TargetError when it is not there, no ELF file, another
-    architecture's, or truncated.
+    `name` is what messages call the file; `machine` (as e_machine) is this host's where none is given. Raises
+    TargetError when it is not there, no ELF file, another architecture's, or truncated.
     """
 
     segments: tuple[Segment, ...]
@@ -77,7 +80,8 @@ class ElfBytes:
     _sections_at: tuple[int, int, int]
     """File offset, number, and which one holds the names."""
 
-    def __init__(self, file: str | int, *, name: str | None = None) -> None:
+    def __init__(self, file: str | int, *, name: str | None = None, machine: int = HOST_MACHINE) -> None:
+        self.machine: Final = machine
         self.name: Final = name if name is not None else f"file descriptor {file}" if isinstance(file, int) else file
         self._fd = self._open(file)
         try:
@@ -138,9 +142,9 @@ class ElfBytes:
     def _check_kind(self, ident: bytes, kind: int, machine: int) -> None:
         if ident[5] == 2:
             machine = int.from_bytes(machine.to_bytes(2, "little"), "big")
-        if machine != _X86_64 or ident[5] != 1:
+        if machine != self.machine or ident[5] != 1:
             name = _MACHINES.get(machine, f"machine {machine}")
-            raise TargetError(f"{self.name} is for {name}, this host is x86-64")
+            raise TargetError(f"{self.name} is for {name}, this host is {_MACHINES[self.machine]}")
         if ident[4] != 2:
             raise TargetError(f"{self.name} is a 32-bit ELF file, expected a 64-bit one")
         if kind not in (_EXECUTABLE, _SHARED):
@@ -193,6 +197,16 @@ class ElfBytes:
     def code(self) -> tuple[Segment, ...]:
         """The loaded segments that are executable."""
         return tuple(segment for segment in self._loads if segment.executable)
+
+    @property
+    def data(self) -> tuple[Segment, ...]:
+        """The loaded segments that are written to, by the loader at least."""
+        return tuple(segment for segment in self._loads if segment.writable)
+
+    @property
+    def constants(self) -> tuple[Segment, ...]:
+        """The loaded segments that are only read."""
+        return tuple(segment for segment in self._loads if not segment.writable and not segment.executable)
 
     @property
     def is_program(self) -> bool:

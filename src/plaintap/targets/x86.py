@@ -57,6 +57,8 @@ class Instruction(NamedTuple):
     points: tuple[str, str] | None = None
     """(to, base) for an address computed from one register."""
     zeroes: str | None = None
+    operands: str = ""
+    """As an assembler writes them."""
 
     @property
     def end(self) -> int:
@@ -211,4 +213,6 @@ class Decoder:
                 zeroes = whole
             elif mnemonic == "lea" and whole is not None and other.mem.base and not other.mem.index:
                 points = (whole, _WHOLE_REGISTER.get(raw.reg_name(other.mem.base), ""))
-        return Instruction(raw.address, bytes(raw.bytes), mnemonic, target, slot, writes, copies, points, zeroes)
+        return Instruction(
+            raw.address, bytes(raw.bytes), mnemonic, target, slot, writes, copies, points, zeroes, raw.op_str
+        )

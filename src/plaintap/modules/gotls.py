@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to probe in a Go program: its crypto/tls, and copies of that under other names.
+
+Knows the functions and their signatures. How a Go program is read is targets/golang's business; goroutines, and the
+buffers that move with their stacks, are the kernel's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from plaintap.modules.base import Module, NotHookable, Point, ProbePlan
+from plaintap.modules.gotls_points import Placer
+from plaintap.targets.golang.program import GoProgram, open_program
+from plaintap.targets.layouts.golang import NEWEST, UNKNOWN, GoLayout, layout_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from plaintap.targets.elf import ElfFile
+    from plaintap.targets.golang.pclntab import Function
+
+_PACKAGE: Final = "crypto/tls"
+_READ: Final = ".(*Conn).Read"
+_WRITE: Final = ".(*Conn).Write"
+_CLOSE: Final = ".(*Conn).Close"
+_KEY_LOG: Final = ".(*Config).writeKeyLog"
+_TAILS: Final = (_READ, _WRITE, _CLOSE, _KEY_LOG)
+# Receiver and slice; receiver; receiver, string and two slices.
+_DATA_ARGUMENTS, _CLOSE_ARGUMENTS, _KEY_LOG_ARGUMENTS = 4, 1, 9
+_COPIES_MAX = 8
+
+
+def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbePlan | None:
+    """What to probe in this file; None when it is no Go program.
+
+    `path` gives the name; `other_half` means nothing here. Raises NotHookable, and TargetError for a damaged file.
+    """
+    del other_half
+    program = open_program(elf)
+    if program is None:
+        return None
+    name = f"{Path(path).name}: Go {program.version or 'of unknown version'}"
+    packages = _packages(program)
+    if not packages:
+        raise NotHookable(f"{path} is a Go program without crypto/tls ({program.version or 'unknown version'})")
+    placer = Placer(program)
+    points: list[Point] = []
+    notes = list(_notes_on_version(program))
+    for package, functions in packages.items():
+        points += _points(placer, functions, foreign=package != _PACKAGE)
+        notes += _missing(package, functions)
+    notes += placer.notes
+    if not points:
+        raise NotHookable(f"{path} cannot be hooked: {'; '.join(notes)}")
+    return ProbePlan(
+        name=name,
+        version=program.version or None,
+        points=tuple(points),
+        tells_ends=any(point.program == "pt_go_close" for point in points),
+        go=_layout(program),
+        notes=tuple(notes),
+    )
+
+
+def _packages(program: GoProgram) -> dict[str, dict[str, Function]]:
+    """The functions by package and tail: of crypto/tls whatever there is, of others only what is a whole copy."""
+    found: dict[str, dict[str, Function]] = {}
+    for function in program.functions(_TAILS):
+        tail = next(tail for tail in _TAILS if function.name.endswith(tail))
+        found.setdefault(function.name.removesuffix(tail), {})[tail] = function
+    copies = [
+        package
+        for package, functions in found.items()
+        if package != _PACKAGE and {_READ, _WRITE, _KEY_LOG} <= functions.keys()
+    ]
+    wanted = [package for package in (_PACKAGE, *sorted(copies)[:_COPIES_MAX]) if package in found]
+    return {package: found[package] for package in wanted}
+
+
+def _points(placer: Placer, functions: Mapping[str, Function], *, foreign: bool) -> Iterator[Point]:
+    for tail in (_READ, _WRITE):
+        if tail in functions:
+            yield from placer.call(functions[tail], arguments=_DATA_ARGUMENTS, write=tail == _WRITE, foreign=foreign)
+    for tail, program, arguments in (
+        (_CLOSE, "pt_go_close", _CLOSE_ARGUMENTS),
+        (_KEY_LOG, "pt_go_keylog", _KEY_LOG_ARGUMENTS),
+    ):
+        if tail in functions:
+            yield from placer.once(program, functions[tail], arguments=arguments, foreign=foreign)
+
+
+def _missing(package: str, functions: Mapping[str, Function]) -> Iterator[str]:
+    """The linker leaves out what nothing calls."""
+    consequences = {
+        _READ: "what it reads is not seen",
+        _WRITE: "what it writes is not seen",
+        _CLOSE: "ends of sessions are seen late",
+        _KEY_LOG: "its secrets are not seen",
+    }
+    for tail, consequence in consequences.items():
+        if tail not in functions:
+            yield f"no {package}{tail} in the program, inlined or never called: {consequence}"
+
+
+def _notes_on_version(program: GoProgram) -> Iterator[str]:
+    if program.info.version[:2] > NEWEST:
+        newest = ".".join(map(str, NEWEST))
+        yield f"Go {program.version} is newer than {newest}, the newest version known: read as that one"
+
+
+def _layout(program: GoProgram) -> GoLayout:
+    known = layout_of(program.info.version)._asdict()
+    found = {name: offset for name, offset in program.conn_offsets().items() if offset < UNKNOWN}
+    types = {"type_tcp": program.pointer_type("TCPConn"), "type_unix": program.pointer_type("UnixConn")}
+    return GoLayout(**{**known, **found, **types, "version": program.version})
+
+
+def _no_carriers(_elf: ElfFile) -> tuple[Point, ...]:
+    return ()
+
+
+GOTLS: Final = Module(
+    name="gotls",
+    family="gotls",
+    plan=plan,
+    carriers=_no_carriers,
+    ld_cache_prefixes=(),
+    defines="a Go program's crypto/tls",
+)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a probe sees a Go function called and returning, on x86-64.
+
+A function begins with a check of its stack's size, which is run again when the stack has grown; behind it, the first
+instruction that moves the stack pointer is the first that runs once a call. Return probes, which write into the stack,
+break programs that move theirs: the places of returns are those of the code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from plaintap.targets.golang.pclntab import Function
+    from plaintap.targets.x86 import Decoder, Instruction
+
+ARGUMENTS: Final = ("rax", "rbx", "rcx", "rdi", "rsi", "r8", "r9", "r10", "r11")
+"""Registers of integer arguments in order (src/cmd/compile/abi-internal.md), from Go 1.17 on."""
+_GOROUTINE = "r14"
+_PROLOGUE_MAX_BYTES = 64
+_PROLOGUE_MAX = 10
+
+
+class Entry(NamedTuple):
+    """Where a call is seen with the stack pointer as the caller left it."""
+
+    vaddr: int
+    stack_abi: bool
+    is_emulated: bool
+    why: str
+
+
+def decode(decoder: Decoder, function: Function) -> tuple[Instruction, ...]:
+    """The whole function; empty when not all of it is code."""
+    body = tuple(decoder.decode(function.vaddr, function.size))
+    return body if body and body[-1].end == function.vaddr + function.size else ()
+
+
+def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> Entry | None:
+    """The place behind the stack check with these arguments intact; None when there is no such place.
+
+    Unless it must be passed `once` per call, the check's own jump will do where the place behind is a dear one: it is
+    passed again, with the same stack pointer, after the stack has grown.
+    """
+    kept = frozenset(ARGUMENTS[:arguments])
+    text = " ".join(f"{each.mnemonic} {each.operands}" for each in body[:3])
+    stack_abi = f"[{_GOROUTINE}" not in text and "fs:" in text
+    check = None
+    for instruction in body[:_PROLOGUE_MAX]:
+        if "rsp" in instruction.writes:
+            if not instruction.is_emulated and check is not None and not once and not check.is_refused:
+                return Entry(check.vaddr, stack_abi, True, f"{check.mnemonic} of the stack check")
+            behind = "behind the stack check" if check else "at the entry"
+            return Entry(instruction.vaddr, stack_abi, instruction.is_emulated, f"{instruction.mnemonic} {behind}")
+        if instruction.is_jump and instruction.target is not None and instruction.target > instruction.vaddr:
+            check = instruction
+        elif instruction.is_transfer or (not stack_abi and instruction.writes & kept):
+            return None
+    return None
+
+
+def returns(body: Sequence[Instruction]) -> list[Instruction]:
+    """Every instruction that returns; there the stack pointer is what it was at the entry."""
+    return [each for each in body if each.mnemonic.split()[-1] == "ret"]
+
+
+def leaves_otherwise(body: Sequence[Instruction]) -> bool:
+    """Whether the function jumps into another one, so that its return is seen nowhere."""
+    inside = range(body[0].vaddr, body[-1].end)
+    return any(each.is_jump and (each.target is None or each.target not in inside) for each in body)

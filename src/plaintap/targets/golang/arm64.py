@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a probe sees a Go function called and returning, on 64-bit ARM; see amd64.py for what the places are.
+
+Instructions are told by their bits, all being of four bytes (Arm ARM, C4.1). The kernel emulates branches, returns too
+(arch/arm64/kernel/probes/decode-insn.c), and single-steps what moves the stack pointer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plaintap.targets.golang.amd64 import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RET = 0xD65F03C0
+_PROLOGUE_MAX = 12
+
+
+def decode(code: bytes) -> tuple[int, ...]:
+    """The words of a function."""
+    return tuple(int.from_bytes(code[at : at + 4], "little") for at in range(0, len(code) // 4 * 4, 4))
+
+
+def find_entry(vaddr: int, body: Sequence[int], *, stack_abi: bool, once: bool) -> Entry | None:
+    """As in amd64.py. Arguments are registers that a stack check leaves alone."""
+    check = None
+    for index, word in enumerate(body[:_PROLOGUE_MAX]):
+        if _moves_stack(word):
+            if check is not None and not once:
+                return Entry(vaddr + 4 * check, stack_abi, True, "b.ls of the stack check")
+            behind = "behind the stack check" if check is not None else "at the entry"
+            return Entry(vaddr + 4 * index, stack_abi, False, f"the frame is made {behind}")
+        if _is_conditional_branch(word):
+            check = index
+        elif not _is_check(word, stack_abi=stack_abi):
+            return None
+    return None
+
+
+def returns(vaddr: int, body: Sequence[int]) -> list[int]:
+    """The addresses of every instruction that returns."""
+    return [vaddr + 4 * index for index, word in enumerate(body) if word == _RET]
+
+
+def _moves_stack(word: int) -> bool:
+    """`sub sp, sp, #n`, `sub x20, sp, #n` before a large frame's first store, or a store that moves sp first."""
+    base = word >> 5 & 31
+    if word & 0xFF80_0000 == 0xD100_0000:
+        return base == 31 and word & 31 in (31, 20)
+    pre_indexed = word & 0xFFE0_0C00 == 0xF800_0C00 or word & 0xFFC0_0000 == 0xA980_0000
+    return pre_indexed and base == 31
+
+
+def _is_conditional_branch(word: int) -> bool:
+    return word & 0xFF00_0010 == 0x5400_0000
+
+
+def _is_check(word: int, *, stack_abi: bool) -> bool:
+    """What a stack check is made of: loads, moves, subtractions of registers that are no arguments, comparisons."""
+    to = word & 31
+    if to in (16, 17, 27) or (stack_abi and to in (1, 2, 3)):
+        return True
+    return word & 0x7F00_0000 in (0x6B00_0000, 0x7100_0000) and to == 31  # cmp

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One Go program, opened: its version, its functions, its types, each found when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from plaintap.errors import TargetError
+from plaintap.targets.golang.buildinfo import BuildInfo, build_info
+from plaintap.targets.golang.moduledata import Module, find_module
+from plaintap.targets.golang.pclntab import Function, FunctionTable, find_functions, find_table
+from plaintap.targets.golang.pointers import Pointers
+from plaintap.targets.golang.rtypes import Types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from plaintap.targets.elf import ElfFile
+
+
+class GoProgram:
+    """An ELF file that is a Go program. Methods raise TargetError for a damaged one."""
+
+    def __init__(self, elf: ElfFile, info: BuildInfo, pointers: Pointers) -> None:
+        self.elf: Final = elf
+        self.info: Final = info
+        self._pointers: Final = pointers
+
+    @property
+    def version(self) -> str:
+        """`1.21.13`; as Go words it where it is no release, empty when the file does not say."""
+        return self.info.text.removeprefix("go")
+
+    @cached_property
+    def _table(self) -> FunctionTable:
+        table = find_table(self.elf)
+        if table is None:
+            raise TargetError(f"{self.elf.name} is a Go program without a table of functions that can be read")
+        return table
+
+    @cached_property
+    def _module(self) -> Module | None:
+        return find_module(self.elf, self._pointers, self._table)
+
+    @cached_property
+    def _types(self) -> Types | None:
+        return Types(self.elf, self._module) if self._module is not None else None
+
+    @property
+    def table_magic(self) -> int:
+        return self._table.magic
+
+    def functions(self, tails: Iterable[str]) -> list[Function]:
+        """Those whose names end so."""
+        return find_functions(self.elf, self._table, tails, text=self._text)
+
+    @cached_property
+    def _text(self) -> int:
+        """Where the functions' offsets count from; the file's own word for it where the runtime's is not found."""
+        if self._table.is_wide:
+            return 0
+        if self._module is not None:
+            return self._module.text
+        section = self.elf.section_named(".text")
+        text = self._table.stored_text or (section.vaddr if section is not None else 0)
+        if not text:
+            raise TargetError(f"{self.elf.name} is a Go program, but where its text begins is not found")
+        return text
+
+    def pointer_type(self, name: str) -> int:
+        """The address of the description of `*net.name`; 0 unknown."""
+        return self._types.pointer_to("net", name) if self._types is not None else 0
+
+    def conn_offsets(self) -> dict[str, int]:
+        """Where the fields of its own tls.Conn are, as far as the program says."""
+        return {}
+
+
+def open_program(elf: ElfFile) -> GoProgram | None:
+    """None when the file is no Go program."""
+    pointers = Pointers(elf)
+    info = build_info(elf, pointers)
+    return None if info is None else GoProgram(elf, info, pointers)
