@@ -42,6 +42,14 @@ _PRIORITY_BYTES = 5
 _ASKS = frozenset({b":method", b":path", b":scheme", b":authority", b":protocol"})
 
 
+def _promised_stream(payload: bytes) -> int:
+    """Raises FrameError."""
+    promised = _NUMBER.unpack_from(payload)[0] & _STREAM if len(payload) >= _NUMBER.size else 0
+    if not promised or promised & 1:
+        raise FrameError("a promise of no stream of the server's")
+    return int(promised)
+
+
 class _Direction:
     """What one peer sends."""
 
@@ -123,11 +131,7 @@ class _Direction:
             self._continue_block(flags, payload)
         elif kind == PUSH_PROMISE:
             payload = _unpadded(payload, flags, with_priority=False)
-            if len(payload) < _NUMBER.size:
-                raise FrameError("a promise of no stream")
-            self._promised = _NUMBER.unpack_from(payload)[0] & _STREAM
-            if not self._promised or self._promised & 1:
-                raise FrameError("a promise of a stream that is not the server's")
+            self._promised = _promised_stream(payload)
             self._begin_block(stream, flags, payload[_NUMBER.size :])
         elif kind == RST_STREAM:
             self.connection.streams.reset(stream, _NUMBER.unpack(payload)[0], self.connection.now_ns)

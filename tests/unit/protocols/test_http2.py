@@ -391,7 +391,7 @@ def test_a_gap_among_frames_is_found_out_of_and_header_fields_are_not_guessed() 
         (frame(HEADERS, END_HEADERS, 1, b"\x80"), "header compression: index 0"),
         (b"\x7f\xff\xff\x01\x04\0\0\0\x01", "a frame that is too long"),
         (frame(GOAWAY, 0, 0, b"x"), "a farewell of another size"),
-        (frame(PUSH_PROMISE, END_HEADERS, 1, b"x"), "a promise of no stream"),
+        (frame(PUSH_PROMISE, END_HEADERS, 1, b"x"), "a promise of no stream of the server's"),
     ],
 )
 def test_malformed(data: bytes, why: str) -> None:
