@@ -19,6 +19,7 @@ from io import FileIO
 from plaintap import __version__, _native
 from plaintap.errors import RecordingError, reason
 from plaintap.events import Meta, Record, encode_meta
+from plaintap.trusted import is_trusted, open_trusted
 
 MAGIC = b"PTAPREC1"
 READ_BYTES = 1 << 20
@@ -33,16 +34,21 @@ class Recorder:
     """A recording being written; the ring writes into `fd` itself, in C, the rest comes through here."""
 
     def __init__(self, path: str) -> None:
-        """Opens the file and leaves it as it is until `begin`. Raises RecordingError."""
+        """Opens the file, if it is new, empty or a recording, and leaves it as it is until `begin`.
+
+        Raises RecordingError.
+        """
         self.path = path
         self._lock = threading.Lock()
         self._open = True
         self._begun = False
         try:
-            self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND | os.O_NONBLOCK, 0o600)
-            os.set_blocking(self.fd, True)
+            self.fd = _open_to_write(path)
         except OSError as error:
             raise RecordingError(f"cannot record to {path}: {reason(error)}", hint=_PATH_HINT) from error
+        if why := _why_not(self.fd):
+            os.close(self.fd)
+            raise RecordingError(f"cannot record to {path}: {why}", hint="--record names a new file, or a recording")
 
     def begin(self, *, clock_offset_ns: int) -> None:
         """Empties the file, mode 0600, and writes what a recording begins with; once. Raises RecordingError."""
@@ -85,6 +91,27 @@ class Recorder:
             if self._open:
                 self._open = False
                 os.close(self.fd)
+
+
+def _open_to_write(path: str) -> int:
+    fd = open_trusted(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _why_not(fd: int) -> str:
+    """What speaks against emptying this file, which may be a slip of whoever typed its name; "" when nothing does."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        return ""
+    if not is_trusted(status.st_uid):
+        return f"it belongs to user {status.st_uid}"
+    try:
+        with FileIO(f"/proc/self/fd/{fd}") as file:
+            begins = file.read(len(MAGIC))
+    except OSError as error:
+        return reason(error)
+    return "" if MAGIC.startswith(begins) else "it holds something else, which would be lost"
 
 
 def batches(path: str, *, cut: Callable[[int], None] = lambda _size_bytes: None) -> Iterator[list[Record]]:

@@ -35,21 +35,37 @@ def begun(path: Path) -> Recorder:
 
 
 def test_nothing_changes_before_it_begins(path: Path) -> None:
-    path.write_bytes(b"an older one")
+    path.write_bytes(MAGIC + b"an older one")
     path.chmod(0o644)
     Recorder(str(path)).close()
-    assert path.read_bytes() == b"an older one"
+    assert path.read_bytes() == MAGIC + b"an older one"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_it_begins_empty_private_and_with_the_clock(path: Path) -> None:
-    path.write_bytes(b"an older one, much longer than what takes its place" * 100)
+    path.write_bytes(MAGIC + b"an older one, much longer than what takes its place" * 100)
     path.chmod(0o644)
     begun(path).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes().startswith(MAGIC)
     (meta,) = metas(path)
     assert (meta.plaintap, meta.kernel, meta.clock_offset_ns) == (__version__, os.uname().release, 7)
+
+
+@pytest.mark.parametrize("content", [b"my diary", MAGIC[:-1] + b"2"])
+def test_what_is_no_recording_stays(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match="it holds something else, which would be lost") as caught:
+        Recorder(str(path))
+    assert caught.value.hint == "--record names a new file, or a recording"
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", MAGIC[:3], MAGIC])
+def test_one_that_has_just_begun_is_begun_again(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    begun(path).close()
+    assert len(metas(path)) == 1
 
 
 def test_a_new_file_is_private_at_once(path: Path) -> None:

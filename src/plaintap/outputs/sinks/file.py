@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 
 from plaintap.outputs.base import SinkClosed
-from plaintap.outputs.sinks.opening import append_lines, ends_with_newline, is_regular, open_to_append
+from plaintap.outputs.sinks.opening import append_lines, ends_with_newline, is_regular, open_to_append, wait_for_reader
 from plaintap.outputs.sinks.writer import FdWriter
 
 
@@ -41,5 +41,5 @@ class FileSink(FdWriter):
     def _write_some(self, view: memoryview) -> int:
         """In a thread: a pipe may have no reader yet."""
         if self._fd < 0:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            self._fd = wait_for_reader(self._path)
         return append_lines(self._fd, bytes(view)) if self._regular else super()._write_some(view)

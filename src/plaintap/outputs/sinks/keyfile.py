@@ -17,7 +17,7 @@ from pathlib import Path
 
 from plaintap.outputs.base import SinkClosed
 from plaintap.outputs.keylog import read_lines
-from plaintap.outputs.sinks.opening import append_lines, ends_with_newline, is_regular, open_to_append
+from plaintap.outputs.sinks.opening import append_lines, ends_with_newline, is_regular, open_to_append, wait_for_reader
 from plaintap.outputs.sinks.writer import FdWriter
 
 STANDARD_OUTPUT = "-"
@@ -94,7 +94,7 @@ class KeyFile(FdWriter):
     def _write_some(self, view: memoryview) -> int:
         """As many whole lines as go at once. In a thread: a pipe may have no reader yet."""
         if self._fd < 0:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            self._fd = wait_for_reader(self._path)
         data = bytes(view[:PAGE_BYTES])
         if not self._regular:
             return super()._write_some(view[: data.rfind(b"\n") + 1 or PAGE_BYTES])

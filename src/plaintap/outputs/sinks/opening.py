@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plaintap.errors import OutputError, reason
+from plaintap.trusted import is_trusted, open_trusted
 
 _MODE = 0o600
 _OTHERS = 0o077
@@ -35,6 +36,15 @@ def open_to_append(path: str, *, task: str, hint: str, unfit: Callable[[int], st
     if why:
         os.close(fd)
         raise OutputError(f"cannot {task}: {why}", hint=hint)
+    return fd
+
+
+def wait_for_reader(path: str) -> int:
+    """A descriptor of the pipe for which `open_to_append` had none. Raises OSError."""
+    fd = open_trusted(path, os.O_WRONLY)
+    if is_regular(fd):
+        os.close(fd)
+        raise FileExistsError(errno.EEXIST, "it is no pipe any more")
     return fd
 
 
@@ -92,7 +102,7 @@ def _why_not(fd: int, unfit: Callable[[int], str]) -> str:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         return ""
-    if str(status.st_uid) not in (str(os.geteuid()), os.environ.get("SUDO_UID")):
+    if not is_trusted(status.st_uid):
         return f"it belongs to user {status.st_uid}"
     if status.st_nlink != 1:
         return "it has another name as well"
@@ -110,15 +120,15 @@ def _is_same(status: os.stat_result, fd: int) -> bool:
 
 
 def _open_at_once(path: str) -> int:
-    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-    # Links are followed: /dev/fd/63 is one, of a shell's `>(command)`. What they lead to is looked at when it is open.
+    flags = os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+    # Our own links are followed: /dev/fd/63 is one, of a shell's `>(command)`. What they lead to is looked at as well.
     mode = Path(path).stat().st_mode if Path(path).exists() else stat.S_IFREG
     if stat.S_ISREG(mode):
         # For reading too where that may be: what is there is looked at.
         with contextlib.suppress(PermissionError):
-            return os.open(path, os.O_RDWR | flags, _MODE)
+            return open_trusted(path, os.O_RDWR | flags)
     try:
-        return os.open(path, os.O_WRONLY | flags, _MODE)
+        return open_trusted(path, os.O_WRONLY | flags)
     except OSError as error:
         # Not opened for reading as well, which always succeeds: its reader's end would then be no end.
         if error.errno == errno.ENXIO and stat.S_ISFIFO(mode):
