@@ -45,6 +45,7 @@ _NAME_BYTES = frozenset(map(len, _NAMES))
 _FIELDS_MAX = 8192
 _LONGEST_FIELD_BYTES = 1024
 _NO_ANSWER = "no response was seen"
+_NO_OPENING = "the opening of this WebSocket was not seen, or is in an entry before"
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -129,6 +130,8 @@ class HarFormatter:
         entry = self._entry(exchange)
         if said:
             entry.resource_type, entry.messages = "websocket", said.messages
+            if exchange.response is None:
+                entry.response.error = _NO_OPENING
         try:
             data = _encode_lines([entry])
         except UnicodeEncodeError:

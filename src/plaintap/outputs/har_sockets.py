@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """WebSockets that are open, with what was said in them so far; a HAR has one entry for each, with all its messages.
 
-Owns the bounds: of too many the one that is open for longest goes first, of too much the longest. What follows in one
-that went is an entry of its own. What an entry looks like is har.py's.
+Owns the bounds: of too many the one that is open for longest goes first, of too much the messages of the longest. What
+follows in one of them is an entry of its own. What an entry looks like is har.py's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from plaintap.messages import Exchange
 from plaintap.outputs.har_parts import SocketMessage
@@ -27,6 +27,8 @@ class Said:
     exchange: Exchange
     messages: list[SocketMessage] = field(default_factory=list)
     held_bytes: int = 0
+    is_continued: bool = False
+    """What was said before is in an entry that has gone."""
 
 
 class OpenSockets:
@@ -64,7 +66,8 @@ class OpenSockets:
 
     def end(self, session: int) -> list[Said]:
         """The connection has ended, and all its WebSockets."""
-        return [said for stream in list(self._by_session.get(session, ())) if (said := self._remove(session, stream))]
+        ended = [self._remove(session, stream) for stream in list(self._by_session.get(session, ()))]
+        return [said for said in ended if said and (said.messages or not said.is_continued)]
 
     def end_all(self) -> list[Said]:
         """Nothing more will come."""
@@ -75,7 +78,7 @@ class OpenSockets:
         before = self._remove(session, exchange.stream)
         said = Said(exchange)
         if before:
-            said.messages, said.held_bytes = before.messages, before.held_bytes
+            said.messages, said.held_bytes, said.is_continued = before.messages, before.held_bytes, before.is_continued
             self._held_bytes += said.held_bytes
         self._by_session.setdefault(session, {})[exchange.stream] = said
         self._open += 1
@@ -95,14 +98,19 @@ class OpenSockets:
     def _beyond_the_bounds(self) -> list[Said]:
         gone = []
         while self._open > OPEN_MAX or self._held_bytes > HELD_BYTES:
-            exchange = self._oldest() if self._open > OPEN_MAX else self._longest()
-            if said := self._remove(exchange.connection.session, exchange.stream):
+            if self._open <= OPEN_MAX:
+                gone.append(self._said_by_the_longest())
+                continue
+            oldest = next(iter(next(iter(self._by_session.values())).values())).exchange
+            if said := self._remove(oldest.connection.session, oldest.stream):
                 gone.append(said)
         return gone
 
-    def _oldest(self) -> Exchange:
-        return next(iter(next(iter(self._by_session.values())).values())).exchange
-
-    def _longest(self) -> Exchange:
+    def _said_by_the_longest(self) -> Said:
+        """It stays open: what opened it belongs to what follows, too."""
         every = (said for streams in self._by_session.values() for said in streams.values())
-        return max(every, key=lambda said: said.held_bytes).exchange
+        longest = max(every, key=lambda said: said.held_bytes)
+        before = replace(longest)
+        self._held_bytes -= longest.held_bytes
+        longest.messages, longest.held_bytes, longest.is_continued = [], 0, True
+        return before

@@ -254,8 +254,24 @@ def test_how_much_waits_is_bounded(
     opened = [har.format(make_exchange(connection=each, response=make_response(**UPGRADED))) for each in connections]
     assert [len(entries(text)) for text in opened] == [0, 0, 1]
     assert har.format(message(connections[2], b"x" * 3000)) == ""
-    assert one(har.format(message(connections[2], b"x" * 3000)))["connection"] == "2"
+    first = one(har.format(message(connections[2], b"x" * 3000)))
+    assert first["connection"] == "2"
+    assert len(first["_webSocketMessages"]) == 2
     assert len(entries(har.format(ConnectionEnded(connections[1], 0, "closed", 0, 0, 0)))) == 1
+    assert har.format(message(connections[2])) == ""
+    second = one(har.format(ConnectionEnded(connections[2], 0, "closed", 0, 0, 0)))
+    assert len(second["_webSocketMessages"]) == 1
+    assert (second["request"], second["response"]) == (first["request"], first["response"])
+
+
+def test_one_that_has_gone_before_its_end_is_in_no_second_entry(
+    har: HarFormatter, monkeypatch: pytest.MonkeyPatch, make_exchange: Make, make_response: Make, make_connection: Make
+) -> None:
+    monkeypatch.setattr(har_sockets, "HELD_BYTES", 100)
+    connection = make_connection()
+    har.format(make_exchange(connection=connection, response=make_response(**UPGRADED)))
+    assert len(entries(har.format(message(connection)))) == 1
+    assert har.format(ConnectionEnded(connection, 0, "closed", 0, 0, 0)) == ""
 
 
 def test_a_form_of_many_parts_is_cut(har: HarFormatter, make_exchange: Make, make_request: Make) -> None:

@@ -128,12 +128,17 @@ class QueuedSink:
             self._thread.start()
 
     def _wait_for_room(self, size_bytes: int) -> bool:
-        """Only a lossless one waits. A batch over the whole limit goes when nothing else is waiting."""
-        while self._held_bytes and self._held_bytes + size_bytes > self._limit_bytes:
+        """Only a lossless one waits."""
+        while self._is_full(size_bytes):
             if not self._lossless or self._hurried or self._given_up:
                 return False
             self._wait_a_little()
         return True
+
+    def _is_full(self, more_bytes: int) -> bool:
+        """What is being written does not count; a batch over the limit goes where less than that is waiting."""
+        waiting_bytes = self._held_bytes - self._in_hand[1]
+        return waiting_bytes >= self._limit_bytes or more_bytes <= self._limit_bytes < waiting_bytes + more_bytes
 
     def _wait_a_little(self) -> None:
         try:

@@ -109,7 +109,7 @@ def test_nothing_goes_before_flush_and_no_thread_is_needed_for_nothing(gate: Gat
 
 
 def test_a_peer_that_does_not_read_costs_what_does_not_fit(gate: Gate) -> None:
-    sink = QueuedSink(gate, limit_bytes=20)
+    sink = QueuedSink(gate, limit_bytes=12)
     sink.write(b"in hand\n")
     sink.flush()
     assert gate.entered.wait(WAIT_S)
@@ -131,6 +131,20 @@ def test_a_batch_over_the_limit_goes_alone(gate: Gate) -> None:
     sink.write(b"longer\n")
     sink.close()
     assert gate.got == [b"longer\n"]
+
+
+def test_a_batch_over_the_limit_costs_none_beside_it(gate: Gate) -> None:
+    sink = QueuedSink(gate, limit_bytes=12)
+    for line in (b"in hand, of any length\n", b"before\n", b"longer than the limit\n"):
+        sink.write(line)
+        sink.flush()
+        assert gate.entered.wait(WAIT_S)
+    sink.write(b"dropped\n")
+    sink.flush()
+    assert counts(sink) == (1, 8)
+    gate.open.set()
+    sink.close()
+    assert b"".join(gate.got) == b"in hand, of any length\nbefore\nlonger than the limit\n"
 
 
 @pytest.mark.parametrize("interrupt", ["hurry", "signal"])
