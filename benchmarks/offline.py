@@ -45,10 +45,8 @@ RESPONSE = (
     b"Content-Length: %d\r\nConnection: keep-alive\r\n\r\n%s"
 )
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"
+ASKED_PSEUDO_FIELDS = [(":method", "GET"), (":scheme", "https"), (":authority", "api.example.com")]
 ASKED_FIELDS = [
-    (":method", "GET"),
-    (":scheme", "https"),
-    (":authority", "api.example.com"),
     ("user-agent", "curl/7.88.1"),
     ("accept", "*/*"),
     ("accept-encoding", "gzip, br"),
@@ -56,7 +54,6 @@ ASKED_FIELDS = [
     ("authorization", "Bearer abc.def.ghi"),
 ]
 ANSWERED_FIELDS = [
-    (":status", "200"),
     ("server", "nginx"),
     ("date", "Tue, 04 Mar 2025 10:00:00 GMT"),
     ("content-type", "application/json"),
@@ -115,9 +112,11 @@ def _http2_exchanges(count: int) -> Recording:
     body = (b"0123456789abcdef" * (BODY_BYTES // 16))[:BODY_BYTES]
     for number in range(count):
         stream, ts_ns = 2 * number + 1, START_NS + number * STEP_NS
-        fields = [(":path", f"/orders/{number}?page=2"), ("x-request-id", f"{number * 2654435761:032x}"), *ASKED_FIELDS]
+        new = [(":path", f"/orders/{number}?page=2"), ("x-request-id", f"{number * 2654435761:032x}")]
+        fields = [*ASKED_PSEUDO_FIELDS, *new, *ASKED_FIELDS]
         recording.data(0, WRITE, ts_ns, _frame(HEADERS, END_HEADERS | END_STREAM, stream, asks.encode(fields)))
-        fields = [("etag", f'"{number * 40503:016x}"'), ("content-length", str(len(body))), *ANSWERED_FIELDS]
+        new = [(":status", "200"), ("etag", f'"{number * 40503:016x}"'), ("content-length", str(len(body)))]
+        fields = [*new, *ANSWERED_FIELDS]
         answered = _frame(HEADERS, END_HEADERS, stream, answers.encode(fields)) + _frame(DATA_FRAME, 1, stream, body)
         recording.data(0, READ, ts_ns + STEP_NS // 2, answered)
     return recording
