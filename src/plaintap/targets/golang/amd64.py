@@ -8,34 +8,19 @@ break programs that move theirs: the places of returns are those of the code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from plaintap.targets.golang.spots import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from plaintap.targets.golang.pclntab import Function
-    from plaintap.targets.x86 import Decoder, Instruction
+    from plaintap.targets.x86 import Instruction
 
 ARGUMENTS: Final = ("rax", "rbx", "rcx", "rdi", "rsi", "r8", "r9", "r10", "r11")
 """Registers of integer arguments in order (src/cmd/compile/abi-internal.md), from Go 1.17 on."""
 _GOROUTINE = "r14"
-_PROLOGUE_MAX_BYTES = 64
 _PROLOGUE_MAX = 10
-
-
-class Entry(NamedTuple):
-    """Where a call is seen with the stack pointer as the caller left it."""
-
-    vaddr: int
-    stack_abi: bool
-    is_emulated: bool
-    why: str
-
-
-def decode(decoder: Decoder, function: Function) -> tuple[Instruction, ...]:
-    """The whole function; empty when not all of it is code."""
-    body = tuple(decoder.decode(function.vaddr, function.size))
-    return body if body and body[-1].end == function.vaddr + function.size else ()
 
 
 def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> Entry | None:
@@ -51,9 +36,9 @@ def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> En
     for instruction in body[:_PROLOGUE_MAX]:
         if "rsp" in instruction.writes:
             if not instruction.is_emulated and check is not None and not once and not check.is_refused:
-                return Entry(check.vaddr, stack_abi, True, f"{check.mnemonic} of the stack check")
+                return Entry(check.vaddr, stack_abi, f"{check.mnemonic} of the stack check")
             behind = "behind the stack check" if check else "at the entry"
-            return Entry(instruction.vaddr, stack_abi, instruction.is_emulated, f"{instruction.mnemonic} {behind}")
+            return Entry(instruction.vaddr, stack_abi, f"{instruction.mnemonic} {behind}")
         if instruction.is_jump and instruction.target is not None and instruction.target > instruction.vaddr:
             check = instruction
         elif instruction.is_transfer or (not stack_abi and instruction.writes & kept):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plaintap.targets.golang.amd64 import Entry
+from plaintap.targets.golang.spots import RESULT_REGISTER, RESULT_WORDS, Entry, Exit, GoSpot, stack_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,9 @@ def find_entry(vaddr: int, body: Sequence[int], *, stack_abi: bool, once: bool) 
     for index, word in enumerate(body[:_PROLOGUE_MAX]):
         if _moves_stack(word):
             if check is not None and not once:
-                return Entry(vaddr + 4 * check, stack_abi, True, "b.ls of the stack check")
+                return Entry(vaddr + 4 * check, stack_abi, "b.ls of the stack check")
             behind = "behind the stack check" if check is not None else "at the entry"
-            return Entry(vaddr + 4 * index, stack_abi, False, f"the frame is made {behind}")
+            return Entry(vaddr + 4 * index, stack_abi, f"the frame is made {behind}")
         if _is_conditional_branch(word):
             check = index
         elif not _is_check(word, stack_abi=stack_abi):
@@ -39,9 +39,11 @@ def find_entry(vaddr: int, body: Sequence[int], *, stack_abi: bool, once: bool) 
     return None
 
 
-def returns(vaddr: int, body: Sequence[int]) -> list[int]:
-    """The addresses of every instruction that returns."""
-    return [vaddr + 4 * index for index, word in enumerate(body) if word == _RET]
+def find_exits(vaddr: int, body: Sequence[int], *, stack_abi: bool) -> list[Exit]:
+    """Every instruction that returns; there the stack pointer is what it was at the entry."""
+    n = stack_place(RESULT_WORDS) if stack_abi else RESULT_REGISTER
+    places = (vaddr + 4 * index for index, word in enumerate(body) if word == _RET)
+    return [Exit(GoSpot(at, stack_abi, n=n), "ret, which the kernel emulates") for at in places]
 
 
 def _moves_stack(word: int) -> bool:

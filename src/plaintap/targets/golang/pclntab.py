@@ -8,7 +8,8 @@ storing where the text begins. Every number may be forged: sizes are bounded, an
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from plaintap.errors import TargetError
@@ -160,25 +161,47 @@ class _Words:
         return begin == self.entry(index)
 
 
-def find_functions(elf: ElfFile, table: FunctionTable, tails: Iterable[str], *, text: int) -> list[Function]:
-    """The functions whose names end in one of these, as `.(*Conn).Read`; one per name and place.
+class Functions:
+    """What a table says; `text` is where the text begins. Raises TargetError when the table contradicts itself."""
 
-    `text` is where the text begins. Raises TargetError when the table contradicts itself.
-    """
-    matches = _matches(elf, table, tuple(tails))
-    if not matches:
-        return []
-    records = _records(elf, table)
-    found = []
-    for index, name in _functions_named(records, matches):
+    def __init__(self, elf: ElfFile, table: FunctionTable, *, text: int) -> None:
+        self._elf = elf
+        self._table = table
+        self._base = 0 if table.is_wide else text
+
+    @cached_property
+    def _records(self) -> _Records:
+        return _records(self._elf, self._table)
+
+    def ending_in(self, tails: Iterable[str]) -> list[Function]:
+        """The functions whose names end in one of these, as `.(*Conn).Read`."""
+        matches = _matches(self._elf, self._table, tuple(tails))
+        return (
+            [self._function(index, name) for index, name in _functions_named(self._records, matches)] if matches else []
+        )
+
+    def name_at(self, vaddr: int) -> str:
+        """Of the function that begins at an address; empty when none does."""
+        records = self._records
+        index = bisect_left(records.pairs[::2], vaddr - self._base)
+        if index >= self._table.functions or records.entry(index) != vaddr - self._base:
+            return ""
+        try:
+            at = self._table.vaddr + self._table.names + records.name_of(index)
+            name = self._elf.read(at, _NAME_MAX_BYTES)
+        except (TargetError, IndexError):
+            return ""
+        return name.partition(b"\0")[0].decode("utf-8", "replace")
+
+    def _function(self, index: int, name: str) -> Function:
+        elf, records = self._elf, self._records
         begin, end = (records.entry(each) for each in (index, index + 1))
-        vaddr = begin if table.is_wide else text + begin
+        vaddr = self._base + begin
         if records.begin_in_record(index) != begin or not 0 < end - begin <= _FUNCTION_MAX_BYTES:
             raise TargetError(f"{elf.name} has a damaged table of functions: {name} is not where it says")
         if not elf.is_code(vaddr) or not elf.is_code(vaddr + end - begin - 1):
             raise TargetError(f"{elf.name} has a damaged table of functions: {name} is not in its code")
-        found.append(Function(name, vaddr, end - begin))
-    return found
+        return Function(name, vaddr, end - begin)
 
 
 def _matches(elf: ElfFile, table: FunctionTable, tails: tuple[str, ...]) -> list[tuple[int, int, bytes]]:
@@ -208,13 +231,19 @@ class _Records(NamedTuple):
 
     def begin_in_record(self, index: int) -> int:
         at = self.pairs[2 * index + 1] >> 2
-        low = self.words[at]
+        low = self.words[at]  # within, as names() has found
         return low | self.words[at + 1] << 32 if self.name_word == 2 else low
+
+    def name_of(self, index: int) -> int:
+        return self.words[(self.pairs[2 * index + 1] >> 2) + self.name_word]
 
     def names(self) -> list[int]:
         """Where the name of each function is."""
         words, step = self.words, self.name_word
-        return [words[(record >> 2) + step] for record in self.pairs[1::2].tolist()]
+        try:
+            return [words[(record >> 2) + step] for record in self.pairs[1::2].tolist()]
+        except IndexError:
+            raise TargetError("the table of functions is damaged: a record is outside of it") from None
 
 
 def _records(elf: ElfFile, table: FunctionTable) -> _Records:
@@ -228,10 +257,7 @@ def _records(elf: ElfFile, table: FunctionTable) -> _Records:
 
 def _functions_named(records: _Records, matches: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, str]]:
     """Index and name of the functions that have one of these names."""
-    try:
-        places = records.names()
-    except IndexError:
-        raise TargetError("the table of functions is damaged: a record is outside of it") from None
+    places = records.names()
     starts = sorted(set(places))
     wanted: dict[int, str] = {}
     for tail, end, before in matches:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from plaintap.errors import TargetError
 from plaintap.targets.golang.buildinfo import BuildInfo, build_info
 from plaintap.targets.golang.moduledata import Module, find_module
-from plaintap.targets.golang.pclntab import Function, FunctionTable, find_functions, find_table
+from plaintap.targets.golang.pclntab import Function, Functions, FunctionTable, find_table
 from plaintap.targets.golang.pointers import Pointers
 from plaintap.targets.golang.rtypes import Types
 
@@ -53,7 +53,15 @@ class GoProgram:
 
     def functions(self, tails: Iterable[str]) -> list[Function]:
         """Those whose names end so."""
-        return find_functions(self.elf, self._table, tails, text=self._text)
+        return self._functions.ending_in(tails)
+
+    def name_at(self, vaddr: int) -> str:
+        """Of the function that begins at an address; empty when none does."""
+        return self._functions.name_at(vaddr)
+
+    @cached_property
+    def _functions(self) -> Functions:
+        return Functions(self.elf, self._table, text=self._text)
 
     @cached_property
     def _text(self) -> int:

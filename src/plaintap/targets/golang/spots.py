@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a probe in a Go function has to tell its program: the words of the cookies. Finding the places is not here."""
+"""Places in a Go function, and what a probe there has to tell its program. Finding them is not here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 RESULT_REGISTER: Final = 0
 """The first result's register: rax, x0."""
+RESULT_WORDS: Final = 5
+"""Stack ABI: the return address (or its place), the receiver and a slice lie below the first result."""
 PLACES_MAX: Final = 127
 """Words on the stack that can be named."""
 
@@ -37,3 +39,18 @@ class GoSpot(NamedTuple):
     """Where a second count is that it adds; 0: none."""
     sp_words: int = 0
     """How far the stack pointer is below what it was at the function's entry."""
+
+
+class Entry(NamedTuple):
+    """Where a call is seen with the stack pointer as the caller left it; `why` is for people."""
+
+    vaddr: int
+    stack_abi: bool
+    why: str
+
+
+class Exit(NamedTuple):
+    """Where a return is seen; `why` is for people."""
+
+    spot: GoSpot
+    why: str
