@@ -2,6 +2,9 @@
 """What streams and protocols emit and outputs show: past facts about connections.
 
 Times are nanoseconds of CLOCK_MONOTONIC as recorded; an output adds the clock offset.
+Messages inside streams (WebSocket, server-sent events, gRPC) say the same by the same names: `outgoing` (this process
+sent it), `data`, `size_bytes`, `first_ns`, `last_ns`, `missing_bytes`, `complete`, `note`, `stream`, `request`. A place
+in a connection's bytes is a `direction` (READ, WRITE), a `ts_ns` and an `offset`.
 HTTP messages are msgspec structs because they are made for every exchange: half the time of a dataclass, and nothing
 for the garbage collector to track (they hold no cycles).
 """
@@ -138,14 +141,16 @@ class WebSocketMessage(msgspec.Struct, gc=False):
     data: bytes
     """Unmasked and inflated, up to the limit; of `close` the reason."""
     size_bytes: int
-    """Of the payload as transferred, what is beyond the limit and lost included."""
+    """Of the payload, compression undone as far as it could be; what is beyond the limit and lost included."""
     first_ns: int
     last_ns: int
     close_code: int | None = None
     fragments: int = 1
     compressed: bool = False
     missing_bytes: int = 0
+    """Lost, as transferred."""
     complete: bool = True
+    """Its end was seen."""
     note: str = ""
     """What is odd about it, for people."""
     stream: int = 0
@@ -154,6 +159,8 @@ class WebSocketMessage(msgspec.Struct, gc=False):
     """That opened it; None when it was not seen."""
     from_client: bool | None = None
     """None when it cannot be told."""
+    wire_bytes: int | None = None
+    """Of the payload as transferred, where it was compressed."""
 
 
 class ServerSentEvent(msgspec.Struct, gc=False):
@@ -161,17 +168,24 @@ class ServerSentEvent(msgspec.Struct, gc=False):
 
     connection: Connection
     outgoing: bool
-    """True when this process asked for it, as in `Exchange`."""
-    ts_ns: int
+    """True when this process sent it: it is the server."""
     event: str
     """`message` when it is not named."""
     data: str
+    size_bytes: int
+    """Of the data in UTF-8, what is beyond the limit included."""
+    first_ns: int
+    last_ns: int
     id: str = ""
     retry_ms: int | None = None
+    missing_bytes: int = 0
+    """Lost before it, after the event before."""
+    complete: bool = True
+    """Its end was seen."""
+    note: str = ""
+    """What is odd about it, such as a limit that cut it."""
     stream: int = 0
     request: Request | None = None
-    note: str = ""
-    """What is odd about it, such as a limit that cut it or bytes lost before it."""
 
 
 class GrpcMessage(msgspec.Struct, gc=False):
@@ -181,22 +195,28 @@ class GrpcMessage(msgspec.Struct, gc=False):
     outgoing: bool
     """True when this process sent it."""
     from_client: bool
-    ts_ns: int
     service: str
     method: str
     data: bytes
     """Decompressed, up to the limit."""
     size_bytes: int
-    """As transferred, without the five bytes before it."""
+    """Of the message without the five bytes before it, compression undone as far as it could be."""
+    first_ns: int
+    last_ns: int
     number: int
     """Which one of its direction, from 1."""
     compressed: bool = False
     fields: object = None
     """JSON-like: by name with a schema, else by field number; None where it is no protobuf."""
     missing_bytes: int = 0
+    """Lost, as transferred."""
+    complete: bool = True
+    """Its end was seen."""
     note: str = ""
     stream: int = 0
     request: Request | None = None
+    wire_bytes: int | None = None
+    """As transferred, where it was compressed."""
 
 
 @dataclass(slots=True)
@@ -292,25 +312,3 @@ class Totals:
     def lost_anything(self) -> bool:
         """What `--strict` asks."""
         return bool(self.lost_bytes or any(self.losses.values()))
-
-
-GRPC_STATUS_NAMES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-"""By `grpc-status`."""

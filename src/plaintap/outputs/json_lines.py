@@ -65,6 +65,8 @@ _FIELDS = 8192
 _LONGEST_FIELD_BYTES = 1024
 _BINARY = b"application/octet-stream"
 _CODINGS = (b"content-encoding", b"transfer-encoding")  # RFC 9112, 7: transfer codings may compress too
+_NAME_BYTES = frozenset((12, 16, 17))
+"""Of these, and of content-type."""
 
 _Body = tuple[str, str, bool, int, str]
 """Text, its encoding, whether it is truncated, by how many bytes where that is known, a note."""
@@ -223,11 +225,11 @@ class JsonFormatter:
     def _body(self, head: HttpHead) -> _Body:
         content_type, coded = b"", False
         for name, value in head.headers:
-            if len(name) == 12:
-                if name.lower() == b"content-type":
+            if len(name) in _NAME_BYTES:
+                if (lower := name.lower()) == b"content-type":
                     content_type = value
-            elif 16 <= len(name) <= 17 and value != b"chunked" and name.lower() in _CODINGS:
-                coded = True
+                elif lower in _CODINGS and value != b"chunked":
+                    coded = True
         pieces, limit = head.body, self._body_limit
         if len(pieces) == 1 and not coded:
             (content,) = pieces

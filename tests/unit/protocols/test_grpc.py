@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaintap.messages import GRPC_STATUS_NAMES, Connection, Exchange, GrpcCall, GrpcMessage, Message, Request, Response
+from plaintap.messages import Connection, Exchange, GrpcCall, GrpcMessage, Message, Request, Response
 from plaintap.parsing import BodyStream
 from plaintap.protocols.bodystreams import StreamContext, finish, open_body_stream
 from plaintap.protocols.grpc import NOTES_LIMIT, STATUS_MESSAGE_LIMIT, UNFOLDED_LIMIT_BYTES
