@@ -6,13 +6,15 @@ A message without the thing asked for (a status, of bytes that are no HTTP) is n
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from plaintap.config_show import PROTOCOLS
 from plaintap.messages import (
     Connection,
     Exchange,
@@ -42,7 +44,9 @@ _STATUS_CLASS = re.compile(r"([1-5])xx", re.IGNORECASE)
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "b": 1, "k": 1e3, "kb": 1e3, "m": 1e6, "mb": 1e6, "g": 1e9, "gb": 1e9}
 _TIME_UNITS_NS = {"": 1e9, "us": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9}
-_HTTPS_PORT = ":443"
+_STATUSES = range(100, 1000)
+_PROTOCOLS = (*PROTOCOLS, "http", "http/1.0", "http/1.1", "h2", "grpc", "ws", "sse", "raw")
+_PORT = re.compile(r":\d{0,5}$")
 _AUTHORITY_END = re.compile("[/?#]")
 
 
@@ -55,12 +59,16 @@ class Text:
     """A glob is matched with each text a message has of this, without regard to case."""
 
     of: Callable[[Message], Sequence[str]]
+    known: Collection[str] = ()
+    """Where there are no others."""
 
     def test(self, sign: str, value: str) -> Test:
         """Raises FieldError."""
         if sign not in (EQUAL, UNEQUAL):
             raise FieldError("= or != as it is a text")
-        matches = re.compile(fnmatch.translate(value.lower())).match
+        if self.known and not fnmatch.filter(self.known, value.lower()):
+            raise FieldError(f"one of {' '.join(difflib.get_close_matches(value.lower(), self.known) or self.known)}")
+        matches = re.compile(fnmatch.translate(value.lower().replace("[", "[[]"))).match  # an IPv6 address has some
         of = self.of
         return _signed(sign, lambda message: any(matches(text.lower()) for text in of(message)))
 
@@ -93,7 +101,7 @@ class Status:
                 raise FieldError("= or != before a class of statuses")
             wanted = int(one_class[1])
             return _signed(sign, lambda message: (_status(message) or 0) // 100 == wanted)
-        if not value.isascii() or not value.isdigit():
+        if not value.isascii() or not value.isdigit() or (sign in (EQUAL, UNEQUAL) and int(value[:9]) not in _STATUSES):
             raise FieldError("a status such as 404 or 5xx")
         return _ordered(_status, sign, float(value))
 
@@ -124,7 +132,7 @@ def _response(message: Message) -> Response | None:
 
 
 def _host(message: Message) -> Sequence[str]:
-    """As the request has it; else as the program named it to TLS."""
+    """As the request has it, with and without its port; else as the program named it to TLS."""
     request, connection = _request(message), _connection(message)
     host = ""
     if request:
@@ -132,7 +140,7 @@ def _host(message: Message) -> Sequence[str]:
         if not host and "://" in request.target:
             host = _AUTHORITY_END.split(request.target.partition("://")[2], 1)[0]
     host = host or (connection.sni if connection else "")
-    return [host.removesuffix(_HTTPS_PORT)] if host else []
+    return [*{host, _PORT.sub("", host)}] if host else []
 
 
 def _method(message: Message) -> Sequence[str]:
@@ -142,7 +150,8 @@ def _method(message: Message) -> Sequence[str]:
 
 def _path(message: Message) -> Sequence[str]:
     request = _request(message)
-    return [request.target.partition("?")[0]] if request and request.target else []
+    """With and without what is asked of it."""
+    return [*{request.target, request.target.partition("?")[0]}] if request and request.target else []
 
 
 def _status(message: Message) -> float | None:
@@ -160,9 +169,9 @@ def _size_bytes(message: Message) -> float | None:
     """Of the larger body of an exchange; of what anything else carries."""
     if isinstance(message, Exchange):
         return max((head.body_bytes for head in (message.request, message.response) if head), default=0)
-    if isinstance(message, (WebSocketMessage, GrpcMessage)):
+    if isinstance(message, (WebSocketMessage, ServerSentEvent, GrpcMessage)):
         return message.size_bytes
-    return len(message.data) if isinstance(message, (Raw, ServerSentEvent)) else None
+    return len(message.data) if isinstance(message, Raw) else None
 
 
 def _time_ns(message: Message) -> float | None:
@@ -217,6 +226,6 @@ FIELDS: dict[str, Text | Number | Status] = {
     "type": Text(_types),
     "size": Number(_size_bytes, _SIZE_UNITS, "500, 10kB or 1.5MB"),
     "time": Number(_time_ns, _TIME_UNITS_NS, "200ms or 1.5s"),
-    "protocol": Text(_protocols),
+    "protocol": Text(_protocols, _PROTOCOLS),
 }
 """By the name an expression uses."""

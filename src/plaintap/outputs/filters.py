@@ -52,7 +52,9 @@ class _Parser:
     def parse(self) -> Test:
         test = self._expression_of()
         if token := self._next():
-            raise self._error(token.column, f"expected and, or, or the end, got {token.text!r}")
+            quote = token.text in OPERATORS
+            hint = "a value with blanks, = or parentheses stands in quotes: path='/a?b=c'" if quote else ""
+            raise self._error(token.column, f"expected and, or, or the end, got {token.text!r}", hint)
         return test
 
     def _split(self, expression: str) -> list[_Token]:

@@ -43,7 +43,7 @@ UNANSWERED = Exchange(CONNECTION, "h2", True, Request(method="GET", target="/", 
 CALL = Exchange(CONNECTION, "h2", True, Request(method="POST", target="/a.B/C"), None, grpc=GrpcCall("a.B", "C"))
 RAW = Raw(CONNECTION, READ, 0, 0, b"+OK\r\n", "redis")
 WEBSOCKET = WebSocketMessage(CONNECTION, True, "text", b"hello", 5, 0, 0, request=REQUEST)
-GRPC = GrpcMessage(CONNECTION, True, True, 0, "a.B", "C", b"", 12, 1)
+GRPC = GrpcMessage(CONNECTION, True, True, "a.B", "C", b"", 12, 0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ GRPC = GrpcMessage(CONNECTION, True, True, 0, "a.B", "C", b"", 12, 1)
         "protocol=http1",
         "protocol=http/1.1",
         "method=GET or method=POST",
-        "method=GET and status=1 or status=503",
-        "status=503 or method=GET and status=1",
+        "method=GET and status=100 or status=503",
+        "status=503 or method=GET and status=100",
         "(method=GET or method=POST) and status=503",
         "not (method=GET or not status=503)",
         "  method = POST  AND NOT  status = 200 ",
@@ -137,6 +137,10 @@ def test_losses_are_always_shown() -> None:
         ("status>5xx", 8, "status>5xx: expected = or != before a class of statuses"),
         ("size>1parsec", 6, "size>1parsec: expected a number such as 500, 10kB or 1.5MB"),
         ("time>soon", 6, "time>soon: expected a number such as 200ms or 1.5s"),
+        ("protocol=grcp", 10, "protocol=grcp: expected one of grpc"),
+        ("status=99999", 8, "status=99999: expected a status such as 404 or 5xx"),
+        ("status!=42", 9, "status!=42: expected a status such as 404 or 5xx"),
+        ("path=/echo?q=1", 13, "expected and, or, or the end, got '='"),
         ("(host=a", 1, "this parenthesis is not closed"),
         ("host=a)", 7, "expected and, or, or the end, got ')'"),
         ("host=a and", 11, "expected a field"),
@@ -160,13 +164,38 @@ def test_the_nearest_field_is_named() -> None:
     assert caught.value.hint == "did you mean process?"
 
 
+def test_a_value_with_signs_is_to_be_quoted() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_filter("path=/a?b=c")
+    assert "path='/a?b=c'" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("expression", "host", "shown"),
+    [
+        ("host=localhost", "localhost:29443", True),
+        ("host=localhost:29443", "localhost:29443", True),
+        ("host=localhost:1", "localhost:29443", False),
+        ("host!=localhost", "localhost:29443", False),
+        ("host=a.test", "a.test:443", True),
+        ("host=[::1]", "[::1]:8443", True),
+        ("host=[::1]", "1", False),
+    ],
+)
+def test_a_host_is_meant_with_any_port(expression: str, host: str, shown: bool) -> None:
+    request = Request([(b"host", host.encode())], "1.1", [], method="GET", target="/echo?q=1")
+    exchange = Exchange(CONNECTION, "http/1.1", True, request, None)
+    assert parse_filter(expression)(exchange) is shown
+    assert parse_filter("path='/echo?q=1' and path=/echo")(exchange)
+
+
 @given(target=st.text(max_size=20), host=st.binary(max_size=10))
 @example(target="http://[x/", host=b"")
 def test_any_message_can_be_asked_anything(target: str, host: bytes) -> None:
     request = Request(method="GET", target=target, headers=[(b"host", host), (b"content-type", host)])
     message = Exchange(CONNECTION, "http/1.1", True, request, RESPONSE)
     for field in FIELDS:
-        parse_filter(f"{field}={'5' if field in ('pid', 'size', 'time', 'status') else '*'}")(message)
+        parse_filter(f"{field}={'500' if field in ('pid', 'size', 'time', 'status') else '*'}")(message)
 
 
 @given(st.text(alphabet="host=andornt()!<>='\" *5x", max_size=40))
