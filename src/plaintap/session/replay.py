@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 
 from plaintap.config import ReplayConfig
-from plaintap.errors import RecordingError
+from plaintap.errors import PlaintapError, RecordingError
 from plaintap.events import Fact, Kind, Meta, ProcessFacts, Record, decode_fact
 from plaintap.messages import Totals
 from plaintap.runtime import recording
@@ -15,10 +16,11 @@ from plaintap.session.pipeline import Pipeline, Reporter
 from plaintap.session.processes import Processes
 
 _META = int(Kind.META)
+_TIME = itemgetter(3)
 
 NS_PER_S = 1_000_000_000
-LONGEST_WAIT_S = 3600.0
-"""A damaged time stamp must not wait for ever."""
+LONGEST_WAIT_S = 3600
+SILENT_TICKS_MAX = 16
 
 
 class Replay:
@@ -42,25 +44,27 @@ class Replay:
         )
         self._last_ns = 0
         self._began_ns = 0
-        self._ticked_ns = 0
+        self._next_tick_ns = 0
         self._due_s = 0.0
 
     def _stop(self) -> None:
         self._stopped = True
 
     def run(self) -> int:
-        """The exit code. Raises RecordingError."""
+        """The exit code. Raises PlaintapError, and KeyboardInterrupt unless it is as slow as what was recorded."""
         try:
             for batch in self._batches():
                 self._feed(batch)
                 if self._stopped:
                     break
-        except (RecordingError, KeyboardInterrupt) as error:
-            if isinstance(error, KeyboardInterrupt):
-                self._pipeline.hurry()
-            if self._began_ns:
-                self._sum_up()
-            self._pipeline.abandon()
+        except KeyboardInterrupt:
+            self._pipeline.hurry()
+            if not (self._began_ns and self._config.realtime):  # that one was watched for as long as it was of interest
+                self._give_up()
+                raise
+            self._stopped = True
+        except PlaintapError:
+            self._give_up()
             raise
         if not self._ended and not self._stopped:
             self._reporter.notice(f"{self._config.path} has no end: it was cut, or its capture was killed")
@@ -69,6 +73,11 @@ class Replay:
             self._reporter.notice(self._why_no_keys())
         totals = self._sum_up()
         return int(self._pipeline.failed or (self._config.common.strict and totals.lost_anything))
+
+    def _give_up(self) -> None:
+        if self._began_ns:
+            self._sum_up()
+        self._pipeline.abandon()
 
     def _why_no_keys(self) -> str:
         path, common = self._config.path, self._config.common
@@ -108,24 +117,53 @@ class Replay:
     def _feed(self, batch: list[Record]) -> None:
         if not batch:
             return
-        self._began_ns = self._began_ns or batch[0][3]
-        self._last_ns = batch[-1][3]
+        if not self._began_ns:
+            self._began_ns = batch[0][3]
+            self._next_tick_ns = self._began_ns + NS_PER_S
+        self._last_ns = max(self._last_ns, *map(_TIME, batch))
         if self._config.realtime:
-            for record in batch:
-                if self._stopped:
-                    break
-                self._wait_for(record[3])
-                self._pipeline.feed([record])
-        else:
-            self._pipeline.feed(batch)
-        if self._last_ns - self._ticked_ns >= NS_PER_S:
-            self._ticked_ns = self._last_ns
-            self._pipeline.tick(self._last_ns)
+            self._feed_slowly(batch)
+            return
+        fed = 0
+        if self._last_ns >= self._next_tick_ns:
+            for at, record in enumerate(batch):
+                if record[3] >= self._next_tick_ns:
+                    self._pipeline.feed(batch[fed:at])
+                    fed = at
+                    self._tick_up_to(record[3])
+        self._pipeline.feed(batch[fed:] if fed else batch)
 
-    def _wait_for(self, ts_ns: int) -> None:
+    def _tick_up_to(self, ts_ns: int) -> None:
+        """The ticks that a capture had between two records; of a long silence those after which all is said."""
+        passed = (ts_ns - self._next_tick_ns) // NS_PER_S + 1
+        for number in range(min(passed, SILENT_TICKS_MAX)):
+            self._pipeline.tick(self._next_tick_ns + number * NS_PER_S)
+        self._next_tick_ns += passed * NS_PER_S
+
+    def _feed_slowly(self, batch: list[Record]) -> None:
+        for record in batch:
+            ts_ns = record[3]
+            self._shorten_wait(ts_ns)
+            while ts_ns >= self._next_tick_ns and not self._stopped:
+                self._wait_for(self._next_tick_ns)
+                self._pipeline.tick(self._next_tick_ns)
+                self._next_tick_ns += NS_PER_S
+            if self._stopped:
+                break
+            self._wait_for(ts_ns)
+            self._pipeline.feed([record])
+
+    def _shorten_wait(self, ts_ns: int) -> None:
+        """A damaged time stamp must not be waited for for ever."""
         if not self._due_s:
             self._due_s = time.monotonic() - ts_ns / NS_PER_S
-        time.sleep(min(max(0.0, self._due_s + ts_ns / NS_PER_S - time.monotonic()), LONGEST_WAIT_S))
+        beyond_ns = ts_ns - self._next_tick_ns - LONGEST_WAIT_S * NS_PER_S
+        if beyond_ns > 0:
+            self._next_tick_ns += beyond_ns
+            self._due_s -= beyond_ns / NS_PER_S
+
+    def _wait_for(self, ts_ns: int) -> None:
+        time.sleep(max(0.0, self._due_s + ts_ns / NS_PER_S - time.monotonic()))
 
     def _learn(self, fact: Fact) -> None:
         if not isinstance(fact, Meta):

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,10 @@ from plaintap.errors import RecordingError
 from plaintap.events import READ, WRITE
 from plaintap.messages import Totals
 from plaintap.session import replay
+from plaintap.session.pipeline import Pipeline
 
+session_replay = import_module("plaintap.session.replay")
+"""Whose name in its package is that of its function."""
 GET = b"GET /orders HTTP/1.1\r\nHost: api.test\r\n\r\n"
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"id":7}'
 
@@ -62,8 +66,9 @@ def show(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Show:
         path = tmp_path / "a.ptap"
         path.write_bytes(data)
         listener = Listener()
+        realtime = bool(options.pop("realtime", False))
         common = CommonConfig(color="never", **options)  # type: ignore[arg-type]
-        code = replay(ReplayConfig(path=str(path), common=common), reporter=listener)
+        code = replay(ReplayConfig(path=str(path), common=common, realtime=realtime), reporter=listener)
         assert listener.totals
         return Shown(code, capfd.readouterr().out, listener.totals, listener.notices)
 
@@ -111,6 +116,75 @@ def test_a_loss_at_the_very_end_is_known_from_the_totals(show: Show, curl: Speak
     assert shown.totals.lost_bytes == 77
     assert "lost 77 bytes received" in shown.text
     assert shown.code == 0
+
+
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """When the pipeline was told the time."""
+    told: list[int] = []
+    monkeypatch.setattr(Pipeline, "tick", lambda _self, now_ns: told.append(now_ns))
+    return told
+
+
+@dataclass
+class Clock:
+    now_s: float = 100.0
+    interrupted_at_s: float = float("inf")
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        if self.now_s >= self.interrupted_at_s:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(session_replay, "time", made)
+    return made
+
+
+def test_time_passes_between_the_records_of_a_batch(show: Show, curl: Speaker, ticks: list[int]) -> None:
+    records = [curl.data(WRITE, GET, after_ns=0), curl.data(READ, OK, after_ns=2_500_000_000), curl.end()]
+    assert show(recording(*records)).totals.exchanges == 1
+    assert [tick // SECOND_NS for tick in ticks] == [1, 2, 3]
+
+
+def test_a_long_silence_is_as_good_as_an_end(show: Show, curl: Speaker, ticks: list[int]) -> None:
+    year_ns = 365 * 86400 * SECOND_NS
+    records = [curl.data(WRITE, GET), curl.data(READ, OK, after_ns=year_ns), curl.data(WRITE, GET), curl.end()]
+    assert show(recording(*records)).totals.exchanges == 2
+    assert 10 < len(ticks) <= session_replay.SILENT_TICKS_MAX + 1
+
+
+def test_slowly_it_is_as_long_as_it_was_and_time_passes(
+    show: Show, curl: Speaker, ticks: list[int], clock: Clock
+) -> None:
+    records = [curl.data(WRITE, GET), curl.data(READ, OK, after_ns=30 * SECOND_NS), curl.end()]
+    assert show(recording(*records), realtime=True).totals.exchanges == 1
+    assert 29.9 < clock.now_s - 100 < 31.1
+    assert len(ticks) >= 29
+
+
+def test_slowly_a_damaged_time_is_not_waited_for(show: Show, curl: Speaker, ticks: list[int], clock: Clock) -> None:
+    records = [curl.data(WRITE, GET), curl.data(READ, OK, after_ns=10**17), curl.end()]
+    assert show(recording(*records), realtime=True).totals.exchanges == 1
+    assert clock.now_s - 100 <= session_replay.LONGEST_WAIT_S + 2
+    assert len(ticks) <= session_replay.LONGEST_WAIT_S + 2
+
+
+def test_slowly_an_interrupt_is_how_it_ends(show: Show, curl: Speaker, clock: Clock) -> None:
+    clock.interrupted_at_s = 110
+    records = [curl.data(WRITE, GET), curl.data(READ, OK), curl.data(WRITE, GET, after_ns=30 * SECOND_NS), curl.end()]
+    shown = show(recording(*records), realtime=True)
+    assert (shown.code, shown.totals.exchanges) == (0, 1)
+    assert shown.notices == []
 
 
 def test_count_ends_it(show: Show, curl: Speaker) -> None:
