@@ -58,6 +58,7 @@ class TextFormatter:
             hex_dump=options.hex_dump,
             body_limit=options.body_limit,
             decode_body=options.decode_body,
+            name_peers=options.name_peers,
         )
         # Sessions that showed something; only needed, and only kept, with -v.
         self._shown: set[int] = set()

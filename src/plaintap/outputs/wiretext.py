@@ -95,12 +95,12 @@ _RULES: Memo[bytes, tuple[str, bool, bool]] = Memo(_rule, limit=512)
 def body_text(data: bytes, content_type: bytes, *, whole: bool = True, utf8: bool = False) -> str | None:
     """The text that `data` is, or None where it is none.
 
-    It is what decodes by the charset of its type, else as UTF-8, and has no NUL and, unless its type says that it is
-    text, no other control characters than text has. Of data that is not whole, half a character at the end goes.
+    It is what decodes by the charset of its type, else as UTF-8, and, unless its type says that it is text, has no
+    other control characters than text has. Of data that is not whole, half a character at the end goes.
     With `utf8` any other charset is no text: for readers who make bytes of it again.
     """
     charset, textual, binary = _RULES[content_type]
-    if binary or (b"\0" in data and charset == "utf-8"):
+    if binary or (b"\0" in data and charset == "utf-8" and not textual):
         return None
     if charset != "utf-8":
         return None if utf8 else _decoded(data, charset, whole=whole)

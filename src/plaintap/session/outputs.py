@@ -201,8 +201,10 @@ def _refuse_shared_files(common: CommonConfig, choices: Sequence[FormatChoice]) 
 
 def is_echo(message: Message) -> bool:
     """Whether the other end, on this host too, says the same as the client."""
-    if isinstance(message, (Exchange, ServerSentEvent)):
+    if isinstance(message, Exchange):
         return not message.outgoing and message.connection.peer is not None
+    if isinstance(message, ServerSentEvent):
+        return message.outgoing and message.connection.peer is not None
     if isinstance(message, (WebSocketMessage, GrpcMessage, Raw)):
         return message.connection.peer is not None and _is_servers(message)
     return False

@@ -114,7 +114,17 @@ def grpc(make_connection: Make, start_ns: int) -> Make:
     def make(number: int, **changes: Any) -> GrpcMessage:
         values: dict[str, Any] = {"fields": {"1": 7}, "stream": 1} | changes
         return GrpcMessage(
-            make_connection(), False, False, start_ns, "orders.Orders", "Watch", b"\x08\x07", 2, number, **values
+            make_connection(),
+            False,
+            False,
+            "orders.Orders",
+            "Watch",
+            b"\x08\x07",
+            2,
+            start_ns,
+            start_ns,
+            number,
+            **values,
         )
 
     return make
@@ -176,7 +186,7 @@ def test_a_websocket_message_in_a_block(text: Make, websocket: Make) -> None:
 
 
 def test_events_are_lines(text: Make, make_connection: Make, start_ns: int) -> None:
-    event = ServerSentEvent(make_connection(), True, start_ns, "price", "a\nb", id="7")
+    event = ServerSentEvent(make_connection(), False, "price", "a\nb", 3, start_ns, start_ns, id="7")
     line = text().format(event)
     assert line.startswith("14:03:07.412  curl[8123]       ←  sse  a\\nb ")
     assert " price " in line
@@ -193,3 +203,17 @@ def test_a_protocol_known_by_name(text: Make, make_connection: Make, start_ns: i
     assert " sent " in asked
     assert "←  redis +PONG\\r\\n " in answered
     assert asked.index("93.184") == answered.index("93.184")
+
+
+def test_the_size_of_a_compressed_message_is_that_of_what_it_says(text: Make, websocket: Make) -> None:
+    said = websocket(b"hello " * 20, compressed=True, wire_bytes=14)
+    assert "  120 B" in text().format(said)
+    assert "ws text: 120 bytes sent, 14 bytes on the wire\n" in text(verbose=1).format(said)
+    assert "on the wire" not in text(verbose=1).format(websocket(b"hello"))
+
+
+def test_a_block_names_the_process_at_the_other_end(text: Make, h2: Make, make_connection: Make) -> None:
+    exchange = h2()
+    exchange.connection.peer = make_connection(session=2, pid=611, comm="nginx")
+    assert "  curl[8123] → nginx[611] at 93.184.216.34:443 (" in text(verbose=1, name_peers=True).format(exchange)
+    assert "nginx" not in text(verbose=1).format(exchange)
