@@ -139,9 +139,10 @@ class Lines:
         blank = " " * (DURATION_COLUMNS + MARK_COLUMNS)
         note = f"  {self._palette.paint(self._palette.bad, '; '.join(piece.notes))}" if piece.notes else ""
         arrow = ASKED if piece.sent else WAS_ASKED
+        size_text = " " * SIZE_COLUMNS if piece.size_bytes is None else self._sizes[piece.size_bytes]
         return (
             f"{self._clock(piece.ts_ns)}{process}{arrow}  {name}{preview}"
-            f"{'':{STATUS_COLUMNS}}{kind}{self._sizes[piece.size_bytes]}{blank}{peer}{note}"
+            f"{'':{STATUS_COLUMNS}}{kind}{size_text}{blank}{peer}{note}"
         ).rstrip() + "\n"
 
     def forget(self, connection: Connection) -> None:

@@ -29,7 +29,8 @@ class Piece(NamedTuple):
     sent: bool
     ts_ns: int
     data: bytes
-    size_bytes: int
+    size_bytes: int | None
+    """None where no size is shown."""
     content_type: bytes = b""
     notes: tuple[str, ...] = ()
     """What is missing or odd; escaped."""
@@ -51,6 +52,13 @@ def piece_of(message: StreamMessage | Raw) -> Piece:
     word = "sent" if sent else "got"
     name = message.protocol or "raw"
     return Piece(name, word, sent, message.ts_ns, message.data, len(message.data))
+
+
+def opening(message: GrpcMessage) -> Piece:
+    """That the call was made, shown with the first message of it."""
+    call = f"{message.service}/{message.method}".encode("utf-8", "surrogateescape")
+    asked = message.outgoing == message.from_client
+    return Piece("grpc", "open", asked, message.first_ns, call, None)
 
 
 def left_out_bytes(message: WebSocketMessage | GrpcMessage) -> int:

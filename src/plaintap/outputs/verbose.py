@@ -90,7 +90,7 @@ class Blocks:
         notes = "".join(map(self._remark, piece.notes))
         line = f"{self._clock.text(piece.ts_ns)}  {self._who(connection, arrow)}"
         wire = f", {piece.on_the_wire}" if piece.on_the_wire else ""
-        title = f"{line}   {what}: {exact_bytes(piece.size_bytes)} {verb}{wire}{where}\n"
+        title = f"{line}   {what}: {exact_bytes(piece.size_bytes or 0)} {verb}{wire}{where}\n"
         return f"{title}{self.piece_bytes(piece, offset=offset)}{notes}\n"
 
     def piece_bytes(self, piece: Piece, *, offset: int) -> str:

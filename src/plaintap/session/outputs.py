@@ -132,6 +132,14 @@ class Outputs:
             self._stop()
         return taken
 
+    def tick(self, now_ns: int) -> None:
+        """About once a second; `flush` is the caller's."""
+        for output in self._outputs:
+            try:
+                output.tick(now_ns)
+            except Exception as error:  # noqa: BLE001 - as in `show`
+                self._failed(error)
+
     def flush(self) -> None:
         """Hands on what was shown."""
         for output in self._outputs:

@@ -130,17 +130,51 @@ def grpc(make_connection: Make, start_ns: int) -> Make:
     return make
 
 
-def test_messages_of_a_streaming_call_are_lines_from_the_second_on(text: Make, grpc: Make) -> None:
+def test_messages_of_a_streaming_call_are_lines_behind_one_that_names_it(text: Make, grpc: Make) -> None:
     formatter = text()
     assert formatter.format(grpc(1)) == ""
     assert formatter.format(grpc(1, stream=3)) == ""
-    first, second = formatter.format(grpc(2)).splitlines()
+    opened, first, second = formatter.format(grpc(2)).splitlines()
+    assert opened == (
+        "14:03:07.412  curl[8123]       →  grpc orders.Orders/Watch                                              "
+        " open                      93.184.216.34:443"
+    )
     assert first == (
         '14:03:07.412  curl[8123]       ←  grpc {"1": 7}                                                         '
         " #1        2 B             93.184.216.34:443"
     )
     assert " #2 " in second
     assert " #3 " in formatter.format(grpc(3))
+
+
+def test_a_call_that_stays_open_is_shown_though_nothing_follows(text: Make, grpc: Make, start_ns: int) -> None:
+    formatter = text()
+    asked = grpc(1)
+    asked.outgoing = asked.from_client = True
+    assert formatter.format(asked) == ""
+    assert formatter.tick(start_ns + 400 * MS) == ""
+    opened, sent = formatter.tick(start_ns + 600 * MS).splitlines()
+    assert (" open " in opened, " → " in opened, " #1 " in sent, " → " in sent) == (True,) * 4
+    assert formatter.tick(start_ns + 9000 * MS) == ""
+    assert formatter.format(grpc(1)).count("\n") == 1
+
+
+def test_a_call_that_stays_open_is_shown_when_another_speaks(text: Make, grpc: Make, start_ns: int) -> None:
+    formatter = text()
+    assert formatter.format(grpc(1)) == ""
+    later = grpc(1, stream=3)
+    later.last_ns = start_ns + 600 * MS
+    assert formatter.format(later).count("\n") == 2
+
+
+def test_a_call_of_one_message_each_way_is_one_line(text: Make, grpc: Make, h2: Make, start_ns: int) -> None:
+    formatter = text()
+    asked = grpc(1)
+    asked.outgoing = asked.from_client = True
+    ended = h2(grpc=GrpcCall("orders.Orders", "Place", 1, 1, 0))
+    shown = [formatter.format(message) for message in (asked, grpc(1), ended)]
+    assert (shown[0], shown[1], shown[2].count("\n")) == ("", "", 1)
+    assert formatter.tick(start_ns + 9000 * MS) == ""
 
 
 def test_with_v_every_message_of_a_call_is_a_block(text: Make, grpc: Make) -> None:
