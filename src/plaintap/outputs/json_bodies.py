@@ -7,8 +7,6 @@ from plaintap.messages import HttpHead
 from plaintap.outputs.base import DecodeBody
 from plaintap.outputs.wiretext import BASE64, LONGEST_CHARACTER, TEXT, base64, body_text
 
-_CODINGS = (b"content-encoding", b"transfer-encoding")  # RFC 9112, 7: transfer codings may compress too
-
 Body = tuple[str, str, bool, int, str]
 """Text, its encoding, whether it is truncated, by how many bytes where that is known, a note."""
 NO_BODY: Body = ("", TEXT, False, 0, "")
@@ -21,15 +19,8 @@ class Bodies:
         self._limit = limit
         self._decode_body = decode_body
 
-    def of(self, head: HttpHead) -> Body:
-        """The body of a request or a response, its codings undone."""
-        content_type, coded = b"", False
-        for name, value in head.headers:
-            if len(name) == 12:
-                if name.lower() == b"content-type":
-                    content_type = value
-            elif 16 <= len(name) <= 17 and value != b"chunked" and name.lower() in _CODINGS:
-                coded = True
+    def of(self, head: HttpHead, content_type: bytes, *, coded: bool) -> Body:
+        """The body of a request or a response, its codings undone where it is `coded`."""
         pieces, limit = head.body, self._limit
         if len(pieces) == 1 and not coded:
             (content,) = pieces

@@ -32,6 +32,7 @@ from plaintap.outputs.base import DecodeBody, FormatOptions
 from plaintap.outputs.handshakes import connection_of
 from plaintap.outputs.json_bodies import NO_BODY, Bodies
 from plaintap.outputs.json_connection import Parties, connection_part, process_part
+from plaintap.outputs.json_headers import HeaderLists
 from plaintap.outputs.json_parts import (
     VERSION,
     EndLine,
@@ -49,7 +50,7 @@ from plaintap.outputs.json_parts import (
 )
 from plaintap.outputs.json_streams import StreamLines, call_part
 from plaintap.outputs.suites import suite_name, version_name
-from plaintap.outputs.urls import absolute_url, opens_websocket, websocket_url
+from plaintap.outputs.urls import HTTPS, absolute_url, opens_websocket, websocket_url
 from plaintap.outputs.utctime import UtcTime
 from plaintap.outputs.wiretext import clean, safe_json, wire_text
 
@@ -80,7 +81,7 @@ class JsonFormatter:
         self._clock = UtcTime(clock_offset_ns)
         self._bodies = Bodies(limit=body_limit, decode_body=decode_body)
         self._fields = _Fields()
-        self._field = self._fields.__getitem__
+        self._headers = HeaderLists(self._fields.__getitem__)
         self._parties = Parties()
         self._streams = StreamLines(clock=self._clock, parties=self._parties, bodies=self._bodies)
 
@@ -164,17 +165,22 @@ class JsonFormatter:
         return line
 
     def _request(self, request: Request, response: Response | None) -> RequestPart:
-        url = absolute_url(request)
+        seen, target = self._headers[tuple(request.headers)], request.target
+        if target[:1] == "/" and seen.host and not request.authority and target.isascii():
+            url = f"{HTTPS}{seen.host}{target}"  # as `absolute_url` has it, without looking for the host
+        else:
+            url = absolute_url(request)
         if opens_websocket(request, response):
             url = websocket_url(url)
-        body, encoding, truncated, left_out, note = self._bodies.of(request) if request.body_bytes else NO_BODY
-        fields = self._field
+        body, encoding, truncated, left_out, note = (
+            self._bodies.of(request, seen.content_type, coded=seen.coded) if request.body_bytes else NO_BODY
+        )
         return RequestPart(
             request.method or None,
             url or None,
-            request.target or None,
+            target or None,
             request.version,
-            [*map(fields, request.headers)],
+            seen.encoded,
             body,
             encoding,
             request.body_bytes,
@@ -183,17 +189,19 @@ class JsonFormatter:
             truncated,
             left_out,
             note,
-            self._headers(request.trailers) if request.trailers else (),
+            self._texts(request.trailers) if request.trailers else (),
         )
 
     def _response(self, response: Response) -> ResponsePart:
-        body, encoding, truncated, left_out, note = self._bodies.of(response) if response.body_bytes else NO_BODY
-        fields = self._field
+        seen = self._headers[tuple(response.headers)]
+        body, encoding, truncated, left_out, note = (
+            self._bodies.of(response, seen.content_type, coded=seen.coded) if response.body_bytes else NO_BODY
+        )
         return ResponsePart(
             response.status or None,
             response.reason,
             response.version,
-            [*map(fields, response.headers)],
+            seen.encoded,
             body,
             encoding,
             response.body_bytes,
@@ -202,10 +210,10 @@ class JsonFormatter:
             truncated,
             left_out,
             note,
-            self._headers(response.trailers) if response.trailers else (),
+            self._texts(response.trailers) if response.trailers else (),
         )
 
-    def _headers(self, headers: Sequence[tuple[bytes, bytes]]) -> TextHeaders:
+    def _texts(self, headers: Sequence[tuple[bytes, bytes]]) -> TextHeaders:
         return [self._fields[field] for field in headers]
 
     def _bytes(self, message: RawBytes | RecordSeen | Lost) -> msgspec.Struct:

@@ -74,7 +74,7 @@ class RequestPart(Struct, gc=False, omit_defaults=True):
     url: Name
     target: Name
     version: str
-    headers: TextHeaders
+    headers: Raw
     body: str
     body_encoding: str
     body_bytes: int
@@ -92,7 +92,7 @@ class ResponsePart(Struct, gc=False, omit_defaults=True):
     status: int | None
     reason: str
     version: str
-    headers: TextHeaders
+    headers: Raw
     body: str
     body_encoding: str
     body_bytes: int
