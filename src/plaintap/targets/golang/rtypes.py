@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from plaintap.targets.golang.pointers import Pointers
 
 _TYPES_MAX_BYTES: Final = 128 << 20
-_CANDIDATES_MAX = 8
+_NAMES_MAX = 32
+_PLACES_MAX = 10_000
 _POINTER_KIND = 22
 _KIND_MASK = 0x1F
 _HAS_METHODS = 1  # tflagUncommon
@@ -92,14 +93,14 @@ class Types:
         """Where this name may be, in either form."""
         encoded = text.encode()
         assert len(encoded) < 128
-        for at in self._found(bytes([len(encoded)]) + encoded):
+        for at in self._found(bytes([len(encoded)]) + encoded, limit=_NAMES_MAX):
             if at > 0 and self._raw[at - 1] < 16:
                 yield at - 1
             if at > 1 and self._raw[at - 1] == 0 and self._raw[at - 2] < 16:
                 yield at - 2
 
     def _named(self, place: int) -> Iterator[int]:
-        for at in self._found(place.to_bytes(4, "little")):
+        for at in self._found(place.to_bytes(4, "little"), limit=_PLACES_MAX):
             begin = at - _NAME_AT
             if begin < 0 or (self._vaddr + begin) % 8 or begin + _UNCOMMON_AT + 4 > len(self._raw):
                 continue
@@ -108,9 +109,9 @@ class Types:
             if size == 8 and kind == _POINTER_KIND and flags & _HAS_METHODS:
                 yield begin
 
-    def _found(self, wanted: bytes) -> Iterator[int]:
+    def _found(self, wanted: bytes, *, limit: int) -> Iterator[int]:
         at = self._raw.find(wanted)
-        for _ in range(_CANDIDATES_MAX):
+        for _ in range(limit):
             if at < 0:
                 return
             yield at
