@@ -25,22 +25,19 @@ from plaintap.outputs.columns import (
     pad,
 )
 from plaintap.outputs.escape import cells, escape, escape_bytes
-from plaintap.outputs.kinds import NONE, kind_name
+from plaintap.outputs.kinds import NONE
+from plaintap.outputs.linecells import Cells
 from plaintap.outputs.palette import Palette
 from plaintap.outputs.pieces import Piece
 from plaintap.outputs.remarks import extras, header, losses
-from plaintap.outputs.sizes import duration as duration_text
-from plaintap.outputs.sizes import size
 
 ASKED = "→"
 WAS_ASKED = "←"
 ABOUT = "·"
 
-METHOD_COLUMNS = 5
 _ARROW_COLUMNS = 4
 # Durations are remembered in whole microseconds below the first, in tenths of a millisecond from there.
 _COARSE_US = 100
-_SLOW_US = 1_000_000
 _FIRST_ERROR = 400
 _REDIRECTS = frozenset(range(300, 400))
 _SWITCHED = 101
@@ -64,17 +61,12 @@ class Lines:
         self._process_columns = layout.process
         # By session: socket and comm this was made for, process column, columns for method and URL, peer column.
         self._connections: dict[int, _Seen] = {}
-        self._methods: Memo[str, tuple[str, int]] = Memo(self._method_cell, limit=64)
+        made = Cells(layout=layout, palette=palette)
+        self._methods, self._kinds, self._statuses = made.methods, made.kinds, made.statuses
+        self._sizes, self._durations = made.sizes, made.durations
+        self._durations_of_errors, self._no_kind = made.durations_of_errors, made.kinds[b""]
         self._authorities: Memo[str, str] = Memo(lambda host: _SCHEME + escape(host))
         self._hosts: Memo[bytes, str] = Memo(lambda host: _SCHEME + escape_bytes(host))
-        self._kinds: Memo[bytes, str] = Memo(self._kind_cell, limit=512)
-        self._statuses: Memo[int, str] = Memo(self._status_cell, limit=1024)
-        self._sizes: Memo[int, str] = Memo(
-            lambda size_bytes: f"{size(size_bytes):>{SIZE_COLUMNS}}" if layout.size else ""
-        )
-        self._durations: Memo[int, str] = Memo(lambda us: self._duration_cell(us, bad=False))
-        self._durations_of_errors: Memo[int, str] = Memo(lambda us: self._duration_cell(us, bad=True))
-        self._no_kind = self._kind_cell(b"")
 
     def exchange(self, exchange: Exchange) -> str:
         """Time, process, method, URL, status, type, size, duration, peer, remarks."""
@@ -283,27 +275,6 @@ class Lines:
         kind = self._kinds[header(response, b"content-type")]
         elapsed = f"{NONE:>{DURATION_COLUMNS}}{'':{MARK_COLUMNS}}" if self._layout.duration else ""
         return f"{kind}{self._sizes[response.body_bytes]}{elapsed}", url
-
-    def _method_cell(self, method: str) -> tuple[str, int]:
-        text = cut_middle(escape(method), 2 * METHOD_COLUMNS) or who.UNKNOWN
-        columns = max(METHOD_COLUMNS, cells(text) + 1)
-        return self._palette.paint(self._palette.dim, text) + " " * (columns - cells(text)), columns
-
-    def _kind_cell(self, content_type: bytes) -> str:
-        return pad(kind_name(content_type), KIND_COLUMNS) if self._layout.kind else ""
-
-    def _status_cell(self, status: int) -> str:
-        return f"  {self._palette.paint(self._palette.status(status), f'{status or who.UNKNOWN:>3}')}  "
-
-    def _duration_cell(self, us: int, *, bad: bool) -> str:
-        if not self._layout.duration:
-            return ""
-        text = duration_text(max(0, us) * 1000)
-        slow = us > _SLOW_US
-        blanks = " " * (DURATION_COLUMNS - len(text))
-        painted = self._palette.paint(self._palette.slow, text) if slow else text
-        mark = self._palette.paint(self._palette.bad, "!") if slow or bad else " "
-        return f"{blanks}{painted} {mark}"
 
 
 def _no_time(_ts_ns: int) -> str:

@@ -18,7 +18,7 @@ from plaintap.outputs.palette import Palette
 from plaintap.outputs.pieces import Piece
 from plaintap.outputs.pretty import as_text, show_body
 from plaintap.outputs.remarks import header
-from plaintap.outputs.sizes import duration, exact_bytes, size
+from plaintap.outputs.sizes import count, duration, exact_bytes, size
 from plaintap.outputs.suites import suite_name, version_name
 
 
@@ -58,7 +58,7 @@ class Blocks:
         out.append("\n")
         out.extend(f"{self._status(exchange, status, '')}\n" for status in exchange.interim)
         if exchange.more_interim:
-            out.append(f"… {exchange.more_interim} more interim responses\n")
+            out.append(f"… {count(exchange.more_interim, 'more interim response')}\n")
         if response:
             out.append(f"{self._status(exchange, response.status, escape(response.reason))}\n")
             out.append(self._message(response, "response", call=exchange.grpc is not None))

@@ -251,3 +251,8 @@ def test_a_block_names_the_process_at_the_other_end(text: Make, h2: Make, make_c
     exchange.connection.peer = make_connection(session=2, pid=611, comm="nginx")
     assert "  curl[8123] → nginx[611] at 93.184.216.34:443 (" in text(verbose=1, name_peers=True).format(exchange)
     assert "nginx" not in text(verbose=1).format(exchange)
+
+
+def test_one_more_interim_response_is_one(text: Make, h2: Make) -> None:
+    assert "… 1 more interim response\n" in text(verbose=1).format(h2(more_interim=1))
+    assert "… 2 more interim responses\n" in text(verbose=1).format(h2(more_interim=2))
