@@ -34,7 +34,7 @@ def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> En
     stack_abi = f"[{_GOROUTINE}" not in text and "fs:" in text
     check = None
     for instruction in body[:_PROLOGUE_MAX]:
-        if "rsp" in instruction.writes:
+        if "rsp" in instruction.writes and not instruction.is_transfer:
             if not instruction.is_emulated and check is not None and not once and not check.is_refused:
                 return Entry(check.vaddr, stack_abi, f"{check.mnemonic} of the stack check")
             behind = "behind the stack check" if check else "at the entry"

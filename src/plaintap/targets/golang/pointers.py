@@ -21,7 +21,7 @@ _KIND_AND_ADDEND = struct.Struct("<QQ")
 _ADDEND_AT = 16
 _ENTRIES_MAX_BYTES = 64 << 20
 _DATA_MAX_BYTES = 128 << 20
-_SEARCHED_MAX_BYTES = 1 << 30
+_SEARCHED_MAX_BYTES = 256 << 20
 """Of relocations that are in no order, in all searches of a file together."""
 _CHUNK_BYTES = 4 << 20
 _RELATIVE = {62: 8, 183: 1027}  # R_X86_64_RELATIVE, R_AARCH64_RELATIVE
