@@ -118,6 +118,10 @@ struct linux_binprm {
 
 struct mm_struct;
 
+struct thread_struct {
+	unsigned long fsbase;
+};
+
 struct task_struct {
 	__u64 start_time;
 	int pid;
@@ -127,6 +131,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct files_struct *files;
 	void *stack;
+	struct thread_struct thread;
 	char comm[16];
 };
 
