@@ -235,6 +235,13 @@ def test_behind_the_check_on_arm(tmp_path: Path) -> None:
     assert entry == Entry(vaddr + 12, False, "the frame is made behind the stack check")
 
 
+@pytest.mark.parametrize("into", [20, 27])
+def test_a_large_frame_on_arm(tmp_path: Path, into: int) -> None:
+    frame = arm(0xD10A83E0 | into, 0xF900037E, 0x9100037F)  # sub x27, sp, #0x2a0; str x30, [x27]; mov sp, x27
+    entry, _, vaddr = places(tmp_path, GoImage(machine=AARCH64), arm(*ARM_CHECK) + frame + arm(*ARM_BODY), once=True)
+    assert entry == Entry(vaddr + 12, False, "the frame is made behind the stack check")
+
+
 def test_arguments_that_are_lost_on_arm(tmp_path: Path) -> None:
     image = GoImage(version="go1.26.8", machine=AARCH64)
     assert places(tmp_path, image, arm(0xAA0103E0, *ARM_CHECK, *ARM_BODY))[0] is None
