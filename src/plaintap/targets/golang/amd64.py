@@ -21,6 +21,7 @@ ARGUMENTS: Final = ("rax", "rbx", "rcx", "rdi", "rsi", "r8", "r9", "r10", "r11")
 """Registers of integer arguments in order (src/cmd/compile/abi-internal.md), from Go 1.17 on."""
 _GOROUTINE = "r14"
 _PROLOGUE_MAX = 10
+PROLOGUE_MAX_BYTES: Final = 128
 
 
 def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> Entry | None:
