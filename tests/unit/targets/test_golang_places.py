@@ -200,6 +200,12 @@ def test_a_jump_out_of_the_function_is_an_exit_nobody_sees(tmp_path: Path) -> No
     assert places(tmp_path, GoImage(), checked(b"\xe9\x00\x10\x00\x00"))[1] == []
 
 
+def test_what_is_not_code_to_its_end_has_no_exits(tmp_path: Path) -> None:
+    entry, exits, _ = places(tmp_path, GoImage(), checked(b"") + b"\xcc" * 14 + b"\x06\x71")
+    assert entry is not None
+    assert exits == []
+
+
 def test_a_function_too_large_to_be_looked_into(tmp_path: Path) -> None:
     assert places(tmp_path, GoImage(), checked(b"") + b"\x90" * 70_000)[0] is None
 

@@ -52,7 +52,7 @@ class _X86Code:
 
     def exits(self, function: Function, entry: Entry, *, write: bool) -> list[Exit]:
         body = self._body(function)
-        if amd64.leaves_otherwise(body):
+        if not body or amd64.leaves_otherwise(body):
             return []
         return find_exits(body, stack_abi=entry.stack_abi, write=write, names=self._names)
 
