@@ -69,12 +69,15 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
     notes += placer.notes
     if not points:
         raise NotHookable(f"{path} cannot be hooked: {'; '.join(notes)}")
+    layout = _layout(program, owner)
+    if placer.g_tls_offset is not None:
+        layout = layout._replace(g_tls_offset=placer.g_tls_offset)
     return ProbePlan(
         name=name,
         version=program.version or None,
         points=tuple(points),
         tells_ends=any(point.program == "pt_go_close" for point in points),
-        go=_layout(program, owner),
+        go=layout,
         notes=tuple(notes),
     )
 

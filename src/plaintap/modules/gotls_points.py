@@ -24,6 +24,8 @@ class Placer:
 
     def __init__(self, program: GoProgram) -> None:
         self.notes: list[str] = []
+        self.g_tls_offset: int | None = None
+        """Of the functions that were placed, where they have one; they agree, having been linked together."""
         self._elf = program.elf
         self._code = code_of(program)
 
@@ -48,6 +50,7 @@ class Placer:
         yield self._entry(program, function, entry, what)
 
     def _entry(self, program: str, function: Function, entry: Entry, what: GoSpot, *, write: bool = False) -> Point:
+        self.g_tls_offset = entry.g_tls_offset if self.g_tls_offset is None else self.g_tls_offset
         spot = what._replace(vaddr=entry.vaddr, stack_abi=entry.stack_abi)
         return self._point(program, function, spot, entry.why, write=write)
 

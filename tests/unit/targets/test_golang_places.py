@@ -74,16 +74,40 @@ def test_entry_before_go_1_21(tmp_path: Path, once: bool, at: int, why: str) -> 
     assert entry.why.startswith(why)
 
 
-def test_stack_abi_is_told_by_the_check(tmp_path: Path) -> None:
-    """`mov rcx, fs:[-8]; cmp rsp, [rcx+0x10]; jbe`; arguments are on the stack, so that rcx is none."""
+def stack_checked(load: bytes) -> bytes:
+    """A function of Go 1.16 and older that loads its goroutine into rcx so; `cmp rsp, [rcx+0x10]; jbe` follow."""
     frame = SUB_FRAME + b"\x48\x83\xc4\x18\xc3"
-    code = b"\x64\x48\x8b\x0c\x25\xf8\xff\xff\xff\x48\x3b\x61\x10\x76" + bytes([len(frame)]) + frame + GROW
-    entry, exits, vaddr = places(
-        tmp_path, GoImage(version="go1.15", magic=GO_1_2), code + (-len(code) - 1).to_bytes(1, "little", signed=True)
-    )
-    assert entry == Entry(vaddr + 13, True, "jbe of the stack check")
-    assert offsets(exits, vaddr) == [(23, 6, 0, 0)]
+    code = load + b"\x48\x3b\x61\x10\x76" + bytes([len(frame)]) + frame + GROW
+    return code + (-len(code) - 1).to_bytes(1, "little", signed=True)
+
+
+@pytest.mark.parametrize(
+    ("load", "offset"),
+    [
+        (b"\x64\x48\x8b\x0c\x25\xf8\xff\xff\xff", -8),  # mov rcx, fs:[-8]
+        (b"\x64\x48\x8b\x0c\x25\x68\xfe\xff\xff", -0x198),  # beside a thread's variables of C
+        (b"\x48\xc7\xc1\x68\xfe\xff\xff\x64\x48\x8b\x09", -0x198),  # mov rcx, -0x198; mov rcx, fs:[rcx]
+    ],
+)
+def test_stack_abi_is_told_by_the_check(tmp_path: Path, load: bytes, offset: int) -> None:
+    """Arguments are on the stack, so that rcx is none."""
+    image = GoImage(version="go1.15", magic=GO_1_2)
+    entry, exits, vaddr = places(tmp_path, image, stack_checked(load))
+    assert entry == Entry(vaddr + len(load) + 4, True, "jbe of the stack check", offset)
+    assert offsets(exits, vaddr) == [(len(load) + 14, 6, 0, 0)]
     assert exits[0].spot.stack_abi
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        b"\x48\x8b\x0d\x00\x10\x00\x00\x64\x48\x8b\x09",  # mov rcx, [rip+0x1000], which the loader fills
+        b"\x64\x48\x8b\x0c\x25\x68\x00\x00\x00",  # above the thread's pointer
+        b"\x64\x48\x8b\x0c\x25\x68\x00\x00\xf0",
+    ],
+)
+def test_a_goroutine_that_is_somewhere(tmp_path: Path, load: bytes) -> None:
+    assert places(tmp_path, GoImage(version="go1.15", magic=GO_1_2), stack_checked(load))[0] is None
 
 
 @pytest.mark.parametrize(
