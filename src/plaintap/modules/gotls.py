@@ -85,7 +85,7 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
 def _packages(program: GoProgram) -> dict[str, dict[str, Function]]:
     """The functions by package and tail: of crypto/tls whatever there is, of others only what is a whole copy."""
     found: dict[str, dict[str, Function]] = {}
-    for function in program.functions(_TAILS):
+    for function in program.functions(_PACKAGE, _TAILS):
         tail = next(tail for tail in _TAILS if function.name.endswith(tail))
         found.setdefault(function.name.removesuffix(tail), {})[tail] = function
     copies = [

@@ -45,7 +45,7 @@ def places(
     with ElfFile(image.write(tmp_path / "x"), machine=image.machine) as elf:
         program = open_program(elf)
         assert program is not None
-        (function,) = program.functions([".(*Conn).Write"])
+        (function,) = program.functions("crypto/tls", [".(*Conn).Write"])
         found = code_of(program)
         entry = found.entry(function, arguments=4, once=once)
         exits = found.exits(function, entry, write=write) if entry is not None else []
@@ -275,3 +275,37 @@ def test_a_large_frame_on_arm(tmp_path: Path, into: int) -> None:
 def test_arguments_that_are_lost_on_arm(tmp_path: Path) -> None:
     image = GoImage(version="go1.26.8", machine=AARCH64)
     assert places(tmp_path, image, arm(0xAA0103E0, *ARM_CHECK, *ARM_BODY))[0] is None
+
+
+KEEP_ARGUMENTS = b"".join(
+    # mov [rsp+0x18+8*n], rax, rbx, rcx: the frame is 0x10 with what was pushed
+    (b"\x48\x89\x44\x24\x18", b"\x48\x89\x5c\x24\x20", b"\x48\x89\x4c\x24\x28")
+)
+LOWER = b"\x48\x83\xec\x08"  # sub rsp, 8
+END_FRAME = b"\x48\x83\xc4\x08"
+
+
+@pytest.mark.parametrize(
+    ("stores", "kept"),
+    [
+        (KEEP_ARGUMENTS, True),
+        (KEEP_ARGUMENTS[10:] + KEEP_ARGUMENTS[:10], True),
+        (KEEP_ARGUMENTS[:10], False),
+        (call_of(0) + KEEP_ARGUMENTS, False),
+        (KEEP_ARGUMENTS.replace(b"\x24\x18", b"\x24\x10"), False),
+        (KEEP_ARGUMENTS.replace(b"\x44\x24\x18", b"\x4c\x24\x18"), False),
+        (b"", False),
+    ],
+    ids=["all", "in another order", "two of three", "behind a call", "in the frame", "another register", "none"],
+)
+def test_arguments_that_outlive_the_call(tmp_path: Path, stores: bytes, kept: bool) -> None:
+    """Then a call that was entered before there was a probe is known when it returns."""
+    body = LOWER + stores + END_FRAME
+    _, exits, _ = places(tmp_path, GoImage(), checked(body))
+    assert [each.spot.spilled for each in exits] == [kept]
+
+
+def test_arguments_on_the_stack_outlive_every_call(tmp_path: Path) -> None:
+    code = stack_checked(b"\x64\x48\x8b\x0c\x25\xf8\xff\xff\xff")
+    _, exits, _ = places(tmp_path, GoImage(version="go1.15", magic=GO_1_2), code)
+    assert [each.spot.spilled for each in exits] == [True]
