@@ -278,11 +278,9 @@ def test_arguments_that_are_lost_on_arm(tmp_path: Path) -> None:
 
 
 KEEP_ARGUMENTS = b"".join(
-    # mov [rsp+0x18+8*n], rax, rbx, rcx: the frame is 0x10 with what was pushed
-    (b"\x48\x89\x44\x24\x18", b"\x48\x89\x5c\x24\x20", b"\x48\x89\x4c\x24\x28")
+    # mov [rsp+0x28+8*n], rax, rbx, rcx: the frame is 0x20 with what was pushed
+    (b"\x48\x89\x44\x24\x28", b"\x48\x89\x5c\x24\x30", b"\x48\x89\x4c\x24\x38")
 )
-LOWER = b"\x48\x83\xec\x08"  # sub rsp, 8
-END_FRAME = b"\x48\x83\xc4\x08"
 
 
 @pytest.mark.parametrize(
@@ -292,16 +290,15 @@ END_FRAME = b"\x48\x83\xc4\x08"
         (KEEP_ARGUMENTS[10:] + KEEP_ARGUMENTS[:10], True),
         (KEEP_ARGUMENTS[:10], False),
         (call_of(0) + KEEP_ARGUMENTS, False),
-        (KEEP_ARGUMENTS.replace(b"\x24\x18", b"\x24\x10"), False),
-        (KEEP_ARGUMENTS.replace(b"\x44\x24\x18", b"\x4c\x24\x18"), False),
+        (KEEP_ARGUMENTS.replace(b"\x24\x28", b"\x24\x20"), False),
+        (KEEP_ARGUMENTS.replace(b"\x44\x24\x28", b"\x4c\x24\x28"), False),
         (b"", False),
     ],
     ids=["all", "in another order", "two of three", "behind a call", "in the frame", "another register", "none"],
 )
 def test_arguments_that_outlive_the_call(tmp_path: Path, stores: bytes, kept: bool) -> None:
     """Then a call that was entered before there was a probe is known when it returns."""
-    body = LOWER + stores + END_FRAME
-    _, exits, _ = places(tmp_path, GoImage(), checked(body))
+    _, exits, _ = places(tmp_path, GoImage(), checked(stores))
     assert [each.spot.spilled for each in exits] == [kept]
 
 

@@ -27,6 +27,10 @@ _FROM_THREAD = re.compile(
 _THREAD_MAX_BYTES = 1 << 15
 _PROLOGUE_MAX = 10
 PROLOGUE_MAX_BYTES: Final = 128
+_WORD_BYTES = 8
+_KEPT_WORDS = 3
+_LOWERED = re.compile(r"sub rsp, (0x[0-9a-f]+|\d+)$")
+_STORED = re.compile(r"qword ptr \[rsp \+ (0x[0-9a-f]+|\d+)\], (r[a-z0-9]+)$")
 
 
 def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> Entry | None:
@@ -67,6 +71,27 @@ def _g_tls_offset(body: Sequence[Instruction]) -> int | None:
     offset = int(match[1] or match[2], 0)
     offset -= 1 << 64 if offset >> 63 else 0
     return offset if -_THREAD_MAX_BYTES <= offset < 0 else None
+
+
+def keeps_arguments(body: Sequence[Instruction]) -> bool:
+    """Whether the receiver and the first two words of a slice are put where the caller left room for them.
+
+    That is above the return address, in the order of the registers (src/cmd/compile/abi-internal.md, spill space), and
+    done before anything is called, by a function that needs them behind a call.
+    """
+    below, kept = 0, set()
+    for instruction in body:
+        if instruction.is_call or instruction.mnemonic.split()[-1] == "ret":
+            break
+        if instruction.mnemonic == "push":
+            below += _WORD_BYTES
+        elif (moved := _LOWERED.match(f"{instruction.mnemonic} {instruction.operands}")) is not None:
+            below += int(moved[1], 0)
+        elif instruction.mnemonic == "mov" and (stored := _STORED.match(instruction.operands)) is not None:
+            number, rest = divmod(int(stored[1], 0) - below, _WORD_BYTES)
+            if not rest and 1 <= number <= _KEPT_WORDS and ARGUMENTS[number - 1] == stored[2]:
+                kept.add(number)
+    return len(kept) == _KEPT_WORDS
 
 
 def returns(body: Sequence[Instruction]) -> list[Instruction]:

@@ -54,7 +54,9 @@ class _X86Code:
         body = self._body(function)
         if not body or amd64.leaves_otherwise(body):
             return []
-        return find_exits(body, stack_abi=entry.stack_abi, write=write, names=self._names)
+        spilled = entry.stack_abi or amd64.keeps_arguments(body)
+        exits = find_exits(body, stack_abi=entry.stack_abi, write=write, names=self._names)
+        return [each._replace(spot=each.spot._replace(spilled=spilled)) for each in exits]
 
     def _body(self, function: Function) -> tuple[Instruction, ...]:
         """The whole function; empty when not all of it is code."""
