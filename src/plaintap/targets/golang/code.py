@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from plaintap.targets.elfbytes import AARCH64
 from plaintap.targets.golang import amd64, arm64
 from plaintap.targets.golang.exits import find_exits
 from plaintap.targets.golang.pclntab import GO_1_16
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from plaintap.targets.golang.spots import Entry, Exit
     from plaintap.targets.x86 import Instruction
 
-_AARCH64 = 183
 _FUNCTION_MAX_BYTES: Final = 64 * 1024
 """Larger ones are not looked into; crypto/tls has none a tenth of that."""
 _REGISTERS_ON_ARM: Final = (1, 18)
@@ -35,7 +35,7 @@ class Code(Protocol):
 
 def code_of(program: GoProgram) -> Code:
     """Of this program's architecture."""
-    return _ArmCode(program) if program.elf.machine == _AARCH64 else _X86Code(program)
+    return _ArmCode(program) if program.elf.machine == AARCH64 else _X86Code(program)
 
 
 class _X86Code:
