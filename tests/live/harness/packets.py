@@ -82,6 +82,8 @@ class Packets:
 
     def _tshark(self, keylog: Path, *words: str) -> bytes:
         command = [require_command("tshark"), "-n", "-r", str(self.file), "-o", f"tls.keylog_file:{keylog}"]
+        # With two processors what one sends right after the other can be captured before it.
+        command += ["-o", "tcp.reassemble_out_of_order:TRUE"]
         for port in self.ports:
             command += ["-d", f"tcp.port=={port},tls", "-d", f"tls.port=={port},http"]
         environment = {**os.environ, "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent", "HOME": "/nonexistent"}
