@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import calls
+import golang
 import keys
 import offline
 import starting
@@ -35,10 +36,11 @@ MEASUREMENTS: dict[str, Measurement] = {
     "writes": calls.small_writes,
     "bulk": calls.bulk,
     "keys": keys.measure,
+    "golang": golang.measure,
     "offline": offline.measure,
     "starting": starting.measure,
 }
-NEED_ROOT = {"web", "writes", "bulk", "keys", "starting"}
+NEED_ROOT = {"web", "writes", "bulk", "keys", "golang", "starting"}
 
 
 def _figures(name: str, bench: Bench) -> Iterator[Figure]:
