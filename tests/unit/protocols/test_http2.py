@@ -665,3 +665,17 @@ def test_trailers_are_bounded() -> None:
 def test_what_is_behind_a_frame_of_a_wrong_size_is_read() -> None:
     odd = frame(RST_STREAM, 0, 1, b"x") + frame(PING, 0, 0, b"x") + frame(2, 0, 3, b"1234")
     assert show(play([*BEGUN, (WRITE, ASKED), (READ, odd + ANSWERED)])) == [f"{HELLO} (a frame of a wrong size)"]
+
+
+def test_an_answer_that_is_seen_before_its_request() -> None:
+    """Two threads use a connection; later requests of its client have higher numbers."""
+    player = Player()
+    for direction, piece in BEGUN:
+        player.say(direction, piece)
+    player.say(READ, frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88"))
+    player.say(READ, frame(HEADERS, END_HEADERS | END_STREAM, 3, b"\x89"))
+    player.say(WRITE, ASKED)
+    assert show(player.messages) == ["1 -> GET /a = 200"]
+    player.connections.tick(10)
+    player.connections.tick(20)
+    assert show(player.close()) == ["1 -> GET /a = 200", "3 -> = 204"]
