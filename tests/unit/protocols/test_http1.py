@@ -761,3 +761,14 @@ def test_answers_to_nothing_are_held_within_bounds() -> None:
         player.say(READ, OK)
     assert len(player.messages) > 5000
     assert len(player.close()) == 8000
+
+
+@pytest.mark.parametrize("cut", [5, 12, 20])
+def test_a_sender_may_be_slow_at_the_beginning(cut: int) -> None:
+    player = Player()
+    player.say(WRITE, GET[:cut])
+    for now_ns in (10, 20):
+        player.connections.tick(now_ns)
+    player.say(WRITE, GET[cut:])
+    player.say(READ, OK)
+    assert show(player.close()) == [HELLO]

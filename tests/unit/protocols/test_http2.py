@@ -679,3 +679,18 @@ def test_an_answer_that_is_seen_before_its_request() -> None:
     player.connections.tick(10)
     player.connections.tick(20)
     assert show(player.close()) == ["1 -> GET /a = 200", "3 -> = 204"]
+
+
+@pytest.mark.parametrize("cut", [4, 10, 23, 24, 27, 33])
+def test_a_sender_may_be_slow_at_the_beginning(cut: int) -> None:
+    player = Player()
+    begins = b"".join(piece for direction, piece in BEGUN if direction == WRITE) + ASKED
+    player.say(WRITE, begins[:cut])
+    for now_ns in (10, 20):
+        player.connections.tick(now_ns)
+    player.say(WRITE, begins[cut:])
+    for direction, piece in BEGUN:
+        if direction == READ:
+            player.say(READ, piece)
+    player.say(READ, frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88"))
+    assert show(player.close()) == ["1 -> GET /a = 200"]
