@@ -96,6 +96,9 @@ class Side:
         return size
 
 
+_BEYOND_ALL = 1 << 32
+
+
 class Stream:
     """One exchange in progress."""
 
@@ -225,7 +228,9 @@ class Streams:
             self._trailers(stream, side.head, fields)
             side.head.last_ns = ts_ns
         elif asks:
-            self._last_asked = max(self._last_asked, number)
+            if number > self._last_asked:
+                self._last_asked = number
+                self._show_unasked(number)
             side.head = self._request(stream, fields, ts_ns, first_ns)
             self._count_fields(stream, fields, ts_ns)
         else:
@@ -478,11 +483,17 @@ class Streams:
 
     def flush(self) -> None:
         """Answers to requests that were not seen: where two threads use a connection, one may come a moment later."""
-        for number in self._unasked:
+        self._show_unasked(_BEYOND_ALL)
+
+    def _show_unasked(self, below: int) -> None:
+        """A client's streams have rising numbers."""
+        waiting, self._unasked = self._unasked, []
+        for number in waiting:
             stream = self._open.get(number)
-            if stream is not None and stream.asked.head is None:
+            if number >= below:
+                self._unasked.append(number)
+            elif stream is not None and stream.asked.head is None:
                 self._show(stream)
-        self._unasked.clear()
 
     @staticmethod
     def _close_bodies(stream: Stream, ts_ns: int) -> None:
