@@ -52,6 +52,7 @@ class Http1:
         "_outlet",
         "_pairing",
         "_readers",
+        "_reading_again",
         "_requests",
         "_responses",
     )
@@ -79,17 +80,14 @@ class Http1:
         # Answers to nothing: where two threads use a connection, the request may be seen a moment later.
         self._answers = bytearray()
         self._answers_ns = NEVER_NS
+        self._reading_again = False
         # Feeding one direction may end in `_leave`, through the other one too: asked wherever feeding goes on.
         self._has_left = False
 
     def receive(self, direction: int, ts_ns: int, data: bytes, /) -> None:
-        if self._answers or (not self._responses.first_ns and not self._pairing.pending):
-            self._receive_unasked(direction, ts_ns, data)
-        else:
-            self._read(direction, ts_ns, data)
-
-    def _read(self, direction: int, ts_ns: int, data: bytes) -> None:
         reader = self._readers[direction]
+        if reader is self._responses and not (reader.first_ns or self._pairing.pending) and self._waits(ts_ns, data):
+            return
         reader.now_ns = ts_ns
         reader.data = data
         between = not reader.first_ns
@@ -100,13 +98,7 @@ class Http1:
                 reader.expect_work(data)
             reader.feed(data)
             if reader.first_ns:
-                head = reader.head
-                if head is not None:
-                    head.last_ns = ts_ns
-                    if not between:
-                        reader.goes_on(head, data)
-                else:
-                    reader.keep_unfinished(reader.data or self._behind_messages(reader, data, between=between))
+                self._goes_on(reader, data, between=between)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(direction, ts_ns, data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
@@ -115,6 +107,18 @@ class Http1:
             self._refused(direction, data, between=between, why=str(error.__context__))
         except HttpError as error:
             self._refused(direction, data, between=between, why=str(error))
+        if self._answers and (self._has_left or self._pairing.pending):
+            self._release_answers()
+
+    def _goes_on(self, reader: RequestReader | ResponseReader, data: bytes, *, between: bool) -> None:
+        """A message that is not whole at the end of a record."""
+        head = reader.head
+        if head is not None:
+            head.last_ns = reader.now_ns
+            if not between:
+                reader.goes_on(head, data)
+        else:
+            reader.keep_unfinished(reader.data or self._behind_messages(reader, data, between=between))
 
     def gap(self, direction: int, ts_ns: int, missing_bytes: int, /) -> None:
         self._release_answers()
@@ -155,14 +159,10 @@ class Http1:
 
     # Answers whose request was not seen yet.
 
-    def _receive_unasked(self, direction: int, ts_ns: int, data: bytes) -> None:
-        """While no request waits for its answer."""
-        waits = not (self._requests.first_ns or self._responses.seeking)
-        if self._readers[direction] is not self._responses or not (waits or self._answers):
-            self._read(direction, ts_ns, data)
-            if self._has_left or self._pairing.pending:
-                self._release_answers()
-            return
+    def _waits(self, ts_ns: int, data: bytes) -> bool:
+        """Whether an answer is kept for now: no request waits for it."""
+        if self._reading_again or not (self._answers or not (self._requests.first_ns or self._responses.seeking)):
+            return False
         if not self._answers:
             self._answers_ns = ts_ns
         begin = max(0, len(self._answers) - len(_SWITCHES))
@@ -170,6 +170,7 @@ class Http1:
         # What switches to another protocol must not do so on an idle tick, or as the connection ends.
         if len(self._answers) > _ANSWERS_LIMIT_BYTES or self._answers.find(_SWITCHES, begin) >= 0:
             self._release_answers()
+        return True
 
     def _release_answers(self) -> None:
         """Their request is there, or is not to be waited for any longer."""
@@ -180,6 +181,12 @@ class Http1:
             self._read(1 - self._asking, self._answers_ns, answers)
         else:
             self._outlet.receive(READ if self._pairing.outgoing else WRITE, self._answers_ns, answers)
+
+    def _read(self, direction: int, ts_ns: int, data: bytes) -> None:
+        """What has been here before, or has waited."""
+        again, self._reading_again = self._reading_again, True
+        self.receive(direction, ts_ns, data)
+        self._reading_again = again
 
     # Other ways to feed a reader.
 

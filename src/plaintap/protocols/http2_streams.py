@@ -228,9 +228,6 @@ class Streams:
             self._trailers(stream, side.head, fields)
             side.head.last_ns = ts_ns
         elif asks:
-            if number > self._last_asked:
-                self._last_asked = number
-                self._show_unasked(number)
             side.head = self._request(stream, fields, ts_ns, first_ns)
             self._count_fields(stream, fields, ts_ns)
         else:
@@ -252,6 +249,9 @@ class Streams:
             self._end(stream, side, ts_ns)
 
     def _request(self, stream: Stream, fields: list[Field], ts_ns: int, first_ns: int) -> Request:
+        if stream.number > self._last_asked and not stream.pushed:
+            self._last_asked = stream.number
+            self._show_unasked(stream.number)
         notes: list[str] = []
         request, stream.protocol = request_of(fields, notes)
         request.first_ns, request.last_ns = first_ns, ts_ns
