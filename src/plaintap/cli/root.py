@@ -27,11 +27,8 @@ LATER_COMMANDS = frozenset("gotls tlsgo gnutls gnu nss nspr bash zsh mysqld post
 LATER_FLAGS = {
     name: feature
     for names, feature in {
-        "-w --pcapfile -i --ifname": "capturing packets",
         "-b --btf": "choosing bytecode",
-        "-l --logaddr --eventaddr --eventroratesize --eventroratetime --event-rotate-size --event-rotate-time": (
-            "writing to files and sockets"
-        ),
+        "-l --logaddr --eventaddr": "writing to files and sockets",
         "--ecaptureq": "the eCaptureQ server",
         "--listen": "the configuration server",
     }.items()
@@ -47,7 +44,7 @@ def unknown_word(word: str) -> UsageError:
     if right := nearest(word, names):
         return UsageError(f"no command {word}", hint=f"did you mean `plaintap {right}`?")
     return UsageError(
-        f"no command {word}, and filter words need -m pcap, which this version does not have",
+        f"no command {word}, and filter words need -m pcap",
         hint=f"commands are {', '.join(command.name or '' for command in COMMANDS)}",
     )
 
@@ -91,6 +88,7 @@ ROOT = Root(
     action=capture.capture_all,
     commands=COMMANDS,
     unknown=unknown_word,
+    words_to=capture.COMMAND,
 )
 ROOT.params.append(
     click.Option(
