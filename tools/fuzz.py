@@ -17,6 +17,8 @@ import atheris
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ROOT / "tests" / "fuzz"
+UNIT_TESTS = ROOT / "tests" / "unit"
+"""Some targets start from what tests build."""
 SECONDS = 600
 INPUT_BYTES = 1 << 16
 MEMORY_MB = 2048
@@ -37,7 +39,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Never returns: libFuzzer ends the process."""
     arguments = _arguments()
-    sys.path.insert(0, str(TARGETS))
+    sys.path[:0] = [str(TARGETS), str(UNIT_TESTS)]
     with atheris.instrument_imports(include=["plaintap", "fuzz_" + arguments.target], enable_loader_override=False):
         target = importlib.import_module(f"fuzz_{arguments.target}")
     place = ROOT / "build" / "fuzz" / arguments.target

@@ -165,6 +165,9 @@ static __always_inline void note_nested(struct thread *thread, struct frame *top
 	mark_used(thread, direction, second ? USED_SECOND : USED_FIRST);
 }
 
+static __always_inline void note_goroutine(struct sock *sk, __u8 direction,
+					   __u32 tgid); /* golang.h */
+
 /* A socket of this thread moves bytes; `moved` is negative where that failed. */
 static __always_inline void note_socket(void *context, struct sock *sk, __u8 direction, __s64 moved)
 {
@@ -183,6 +186,8 @@ static __always_inline void note_socket(void *context, struct sock *sk, __u8 dir
 		return;
 	}
 	user = find_user(tgid);
+	if (user && user->wants & USER_GOROUTINES)
+		note_goroutine(sk, direction, tgid);
 	if (user && user->wants & (USER_HELLOS | USER_RECORDS))
 		inspect_socket(context, sk, direction, moved, user->wants);
 }

@@ -124,6 +124,10 @@ struct linux_binprm {
 
 struct mm_struct;
 
+struct thread_struct {
+	unsigned long fsbase;
+};
+
 struct task_struct {
 	__u64 start_time;
 	int pid;
@@ -133,6 +137,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct files_struct *files;
 	void *stack;
+	struct thread_struct thread;
 	char comm[16];
 };
 

@@ -3,10 +3,11 @@
 #ifndef PLAINTAP_USERS_H
 #define PLAINTAP_USERS_H
 
-#define USER_HELLOS 1  /* it makes sessions */
-#define USER_RECORDS 2 /* it has sessions over memory whose ClientHello was not seen */
-#define USER_MEMORY 4  /* it has had sessions over memory */
-#define USER_VAIN 8    /* not to be looked for: the last session that sought its socket gave up */
+#define USER_HELLOS 1	   /* it makes sessions */
+#define USER_RECORDS 2	   /* it has sessions over memory whose ClientHello was not seen */
+#define USER_MEMORY 4	   /* it has had sessions over memory */
+#define USER_GOROUTINES 16 /* of Go, with sessions whose descriptor is not to be found */
+#define USER_VAIN 8 /* not to be looked for: the last session that sought its socket gave up */
 
 /* src/plaintap/runtime/on_demand.py reads it. */
 struct user {

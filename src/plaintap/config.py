@@ -173,6 +173,11 @@ class CommonConfig(PacketConfig, frozen=True, kw_only=True):
 class ModuleConfig(Model, frozen=True, kw_only=True):
     """The base of the models of capture modules."""
 
+    @property
+    def only(self) -> str | None:
+        """The one file that it is for."""
+        return None
+
 
 class TlsConfig(ModuleConfig, frozen=True, kw_only=True):
     """OpenSSL and its relatives."""
@@ -205,6 +210,36 @@ class TlsConfig(ModuleConfig, frozen=True, kw_only=True):
         ),
     ] = None
 
+    @property
+    def only(self) -> str | None:
+        """See `ModuleConfig`."""
+        return self.libssl
+
+
+class GoTlsConfig(ModuleConfig, frozen=True, kw_only=True):
+    """Programs that Go built."""
+
+    section: ClassVar[str] = "gotls"
+
+    elfpath: Annotated[
+        Text | None,
+        flag(
+            "-e",
+            "--elfpath",
+            help="only this program",
+            group=Group.WHAT,
+            metavar="PATH",
+            expects="a path",
+            hint="without --elfpath every Go program is captured",
+            default_text="every one there is",
+        ),
+    ] = None
+
+    @property
+    def only(self) -> str | None:
+        """See `ModuleConfig`."""
+        return self.elfpath
+
 
 class AllConfig(Model, frozen=True, kw_only=True):
     """`plaintap` without a module, and `plaintap run`."""
@@ -212,9 +247,9 @@ class AllConfig(Model, frozen=True, kw_only=True):
     section: ClassVar[str] = "all"
 
     modules: Annotated[
-        tuple[Literal["tls"], ...],
+        tuple[Literal["tls", "gotls"], ...],
         flag("--modules", help="the modules to start", group=Group.WHAT, metavar="LIST"),
-    ] = ("tls",)
+    ] = ("tls", "gotls")
 
 
 class ReplayOptions(Model, frozen=True, kw_only=True):
@@ -227,7 +262,7 @@ class ReplayOptions(Model, frozen=True, kw_only=True):
     ] = False
 
 
-MODULES: dict[str, type[ModuleConfig]] = {"tls": TlsConfig}
+MODULES: dict[str, type[ModuleConfig]] = {"tls": TlsConfig, "gotls": GoTlsConfig}
 MODELS: tuple[type[Model], ...] = (CommonConfig, AllConfig, *MODULES.values(), ReplayOptions)
 """All there are, in the order of the documentation."""
 

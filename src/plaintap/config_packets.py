@@ -17,7 +17,8 @@ from plaintap.values import Text
 
 PACKETS_FILE = "plaintap.pcapng"
 TLS_PACKETS_FILE = "plaintap_openssl.pcapng"
-"""Where packets go when nobody says: of everything, and of the module `tls` alone."""
+GOTLS_PACKETS_FILE = "plaintap_gotls.pcapng"
+"""Where packets go when nobody says: of everything, and of one module alone."""
 SNAPLEN_MAX = 262144
 
 
@@ -60,7 +61,7 @@ class PacketConfig(ShowConfig, frozen=True, kw_only=True):
             metavar="FILE",
             expects="a file name, or - for standard output",
             hint="for example -m pcap -w out.pcapng",
-            default_text=f"{PACKETS_FILE}; of `tls` {TLS_PACKETS_FILE}",
+            default_text=f"{PACKETS_FILE}; of `tls` {TLS_PACKETS_FILE}, of `gotls` {GOTLS_PACKETS_FILE}",
         ),
     ] = None
     snaplen: Annotated[

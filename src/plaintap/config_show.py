@@ -17,7 +17,8 @@ from plaintap.values import Text
 
 KEYLOG_FILE = "plaintap_key.log"
 TLS_KEYLOG_FILE = "plaintap_openssl_key.log"
-"""Where keys go when nobody says: from everything, and from the module `tls` alone. The names are those of eCapture."""
+GOTLS_KEYLOG_FILE = "plaintap_gotls_key.log"
+"""Where keys go when nobody says: from everything, and from one module alone. The names are those of eCapture."""
 STANDARD_OUTPUT = "-"
 FORMS = ("text", "json", "har:", "hex", "ecapture", "none")
 PROTOCOLS = tuple("http1 http2 websocket redis postgres mysql smtp imap pop3 mqtt ldap amqp ftp memcached nats".split())
@@ -49,7 +50,7 @@ class ShowConfig(Model, frozen=True, kw_only=True):
             metavar="FILE",
             expects="a file name, or - for standard output",
             hint="for example -m keylog -k keys.log",
-            default_text=f"{KEYLOG_FILE}; of `tls` {TLS_KEYLOG_FILE}",
+            default_text=f"{KEYLOG_FILE}; of `tls` {TLS_KEYLOG_FILE}, of `gotls` {GOTLS_KEYLOG_FILE}",
             replay=True,
         ),
     ] = None

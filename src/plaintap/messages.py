@@ -68,6 +68,7 @@ class HttpHead(msgspec.Struct, gc=False):
     first_ns: int = 0
     last_ns: int = 0
     complete: bool = False
+    """Its end was seen."""
 
 
 class Request(HttpHead, gc=False):
@@ -150,7 +151,7 @@ class WebSocketMessage(msgspec.Struct, gc=False):
     missing_bytes: int = 0
     """Lost, as transferred."""
     complete: bool = True
-    """Its end was seen."""
+    """Its end was seen and nothing of it is missing."""
     note: str = ""
     """What is odd about it, for people."""
     stream: int = 0
@@ -211,7 +212,7 @@ class GrpcMessage(msgspec.Struct, gc=False):
     missing_bytes: int = 0
     """Lost, as transferred."""
     complete: bool = True
-    """Its end was seen."""
+    """Its end was seen and nothing of it is missing."""
     note: str = ""
     stream: int = 0
     request: Request | None = None

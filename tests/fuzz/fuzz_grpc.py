@@ -64,10 +64,14 @@ class _Played:
     @property
     def shown(self) -> Shown:
         return [
-            (message.number, message.data, message.size_bytes, message.missing_bytes, message.note, message.fields)
+            (message.number, message.data, _transferred(message), message.missing_bytes, message.note, message.fields)
             for message in self.messages
             if isinstance(message, GrpcMessage)
         ]
+
+
+def _transferred(message: GrpcMessage) -> int:
+    return message.size_bytes if message.wire_bytes is None else message.wire_bytes
 
 
 def one(data: bytes) -> None:

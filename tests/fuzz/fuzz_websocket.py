@@ -112,7 +112,9 @@ def _check(messages: list[Message], fed_bytes: list[int], *, records: int) -> No
                 raw_bytes += len(message.data)
             elif isinstance(message, WebSocketMessage) and int(message.outgoing) == direction:
                 assert len(message.data) <= max(LIMIT_BYTES, 125), len(message.data)
-                frame_bytes += message.size_bytes - message.missing_bytes
+                frame_bytes += (
+                    message.size_bytes if message.wire_bytes is None else message.wire_bytes
+                ) - message.missing_bytes
                 frames += message.fragments
         # Heads are in no message: from 2 to 14 bytes each.
         fed = fed_bytes[direction]

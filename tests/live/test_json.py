@@ -22,7 +22,7 @@ import plaintap.outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = Path(plaintap.outputs.__file__).parent / "schema" / "plaintap-v1.schema.json"
-EXAMPLE = re.compile(r"^plaintap --format json \| (jq .*)$", re.MULTILINE)
+EXAMPLE = re.compile(r"^plaintap (?:--duration \w+ )?--format json \| (jq .*)$", re.MULTILINE)
 EXAMPLES = EXAMPLE.findall((ROOT / "docs" / "schema.md").read_text())
 PATHS = ("/small/10", "/large/200000", "/posted/30000+", "/missing/0")
 JQ_TIMEOUT_S = 60

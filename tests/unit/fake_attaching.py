@@ -75,6 +75,7 @@ class Bench:
     """An attacher and all it talks to."""
 
     attacher: Attacher
+    module: Module
     kernel: FakeKernel
     plans: list[str]
     told: list[Library]
@@ -119,10 +120,11 @@ def make_bench(
         carriers=carriers_in,
         ld_cache_prefixes=("libfake",),
         defines="fake_read",
+        path_hint="give the path of a fake",
     )
     kernel, told, debug = FakeKernel(), [], []  # type: ignore[var-annotated]
     attacher = Attacher(
-        module,
+        [module],
         kernel,  # type: ignore[arg-type]
         attached=told.append,
         debug=debug.append,
@@ -130,7 +132,7 @@ def make_bench(
         layout_for=layout_for or (lambda _plan, _path, _fd, _half: None),
         pids=pids,
     )
-    return Bench(attacher, kernel, plans, told, debug)
+    return Bench(attacher, module, kernel, plans, told, debug)
 
 
 def library(path: Path, *, function: str = "fake_read") -> Path:

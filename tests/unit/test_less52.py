@@ -145,7 +145,7 @@ def refusals(of: BpfObject) -> set[str]:
 
 
 def test_every_family_has_its_objects() -> None:
-    assert BUILT["openssl"] == ("core", "noncore", "core_less52", "noncore_less52")
+    assert BUILT["tls"] == ("core", "noncore", "core_less52", "noncore_less52")
     folder = resources.files("plaintap").joinpath("bpf")
     expected = {f"{family}.{variant}.bpf.o" for family, variant in OBJECTS}
     assert {each.name for each in folder.iterdir()} == expected
@@ -195,7 +195,7 @@ def test_only_core_objects_ask_for_type_information(family: str, variant: str) -
 
 @pytest.mark.parametrize("variant", ["core", "noncore"])
 def test_the_programs_python_loads_are_there(variant: str) -> None:
-    present = installed("openssl", variant).programs.keys()
+    present = installed("tls", variant).programs.keys()
     wanted = {*PROBE_PROGRAMS, *TRACEPOINTS}
     if variant == "core":
         wanted |= {*BIO_PROGRAMS, *FOLLOW_TRACEPOINTS, *CLOSE_TRACEPOINTS, *sockets.PROGRAMS}
@@ -205,7 +205,7 @@ def test_the_programs_python_loads_are_there(variant: str) -> None:
 
 
 def test_programs_lie_where_python_links_them() -> None:
-    programs = installed("openssl", "core")
+    programs = installed("tls", "core")
     places = {name: programs.place(each).lstrip("?") for name, each in programs.programs.items()}
     for name, tracepoint in (TRACEPOINTS | FOLLOW_TRACEPOINTS | CLOSE_TRACEPOINTS).items():
         assert places[name] == f"raw_tp/{tracepoint}"

@@ -137,8 +137,8 @@ def test_no_damage_to_secrets_crashes_it(position: int, value: int) -> None:
 
 
 def installed(variant: str) -> _native.Object:
-    image = resources.files("plaintap").joinpath(f"bpf/openssl.{variant}.bpf.o").read_bytes()
-    return _native.Object(image, "openssl")
+    image = resources.files("plaintap").joinpath(f"bpf/tls.{variant}.bpf.o").read_bytes()
+    return _native.Object(image, "tls")
 
 
 @pytest.mark.parametrize("variant", ["core", "noncore", "core_less52", "noncore_less52"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INCLUDE = Path(__file__).parents[2] / "bpf" / "include"
-SIZES = {"__u8": 1, "char": 1, "__u16": 2, "__u32": 4, "__s32": 4, "__u64": 8}
+SIZES = {"__u8": 1, "char": 1, "__u16": 2, "__s16": 2, "__u32": 4, "__s32": 4, "__u64": 8}
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _CONDITION = re.compile(r"#(ifdef|ifndef|if|elif|else|endif)\b *(\w*)")
 _FIELD = re.compile(r"(?:struct )?(\w+) (\w+)(?:\[(\w+)\])?;")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from plaintap import __version__
-from plaintap.cli import capture, completion, har, help, layouts, replay, run, tls  # noqa: A004 - named after its command
+from plaintap.cli import capture, completion, gotls, har, help, layouts, replay, run, tls  # noqa: A004 - named after its command
 from plaintap.cli.command import Command, Parameter, Root
 from plaintap.errors import UsageError
 from plaintap.options import nearest
@@ -14,6 +14,7 @@ from plaintap.options import nearest
 COMMANDS: tuple[Command, ...] = (
     capture.COMMAND,
     tls.COMMAND,
+    gotls.COMMAND,
     run.COMMAND,
     replay.COMMAND,
     har.COMMAND,
@@ -23,7 +24,7 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 # What users of eCapture may type and this version cannot do; a name leaves the table with its feature.
-LATER_COMMANDS = frozenset("gotls tlsgo gnutls gnu nss nspr bash zsh mysqld postgres".split())
+LATER_COMMANDS = frozenset("gnutls gnu nss nspr bash zsh mysqld postgres".split())
 LATER_FLAGS = {
     name: feature
     for names, feature in {

@@ -21,7 +21,7 @@ from plaintap.modules.base import Module, ProbePlan
 from plaintap.modules.carriers import Carriers
 from plaintap.modules.cookies import LIBRARIES_MAX
 from plaintap.modules.files import Identity, digest, identity_of
-from plaintap.modules.probes import layout_bytes, probes_of
+from plaintap.modules.probes import go_layout_bytes, layout_bytes, probes_of
 from plaintap.runtime.kernel import Kernel
 from plaintap.targets import ldcache, procmaps
 from plaintap.targets.calibration.names import MEMORY_NAME
@@ -72,7 +72,7 @@ class Attacher:
 
     def __init__(
         self,
-        module: Module,
+        modules: Sequence[Module],
         kernel: Kernel,
         *,
         attached: Callable[[Library], None],
@@ -85,7 +85,7 @@ class Attacher:
         self.libraries: list[Library] = []
         self.refused = 0
         """Times the kernel would not attach a library."""
-        self._module = module
+        self._modules = modules
         self._kernel = kernel
         self._tell = attached
         self._debug = debug
@@ -93,10 +93,12 @@ class Attacher:
         self._layout_for = layout_for
         self._pids = tuple(pids)
         self._seen: set[Identity] = set()
-        self._attached: set[Identity] = set()
-        self._of_library: dict[int, tuple[ProbePlan, Identity]] = {}
-        self._plans: dict[int, tuple[bytes, ProbePlan]] = {}
-        self._carriers = Carriers(module, kernel, debug=debug)
+        self._attached: set[tuple[str, Identity]] = set()
+        """By the module's name."""
+        self._of_library: dict[int, tuple[Module, ProbePlan, Identity]] = {}
+        self._plans: dict[tuple[str, int], tuple[bytes, ProbePlan]] = {}
+        """By the module's name and the file's size."""
+        self._carriers: dict[str, Carriers] = {}
         self._lock = threading.Lock()
         self._layout_lock = threading.Lock()
 
@@ -106,13 +108,17 @@ class Attacher:
         tls_pids: set[int] = set()
         for file in scan.files.values():
             identity = self.look_at(file)
-            if identity in self._attached:
+            if identity and any((module.name, identity) in self._attached for module in self._modules):
                 tls_pids |= file.pids
         if not pids:
-            for path in ldcache.libraries(self._module.ld_cache_prefixes):
-                with contextlib.suppress(PlaintapError):
-                    self.attach_path(path)
+            self._look_at_cache()
         return Found(scan.processes, len(tls_pids), scan.unreadable)
+
+    def _look_at_cache(self) -> None:
+        for module in self._modules:
+            for path in ldcache.libraries(module.ld_cache_prefixes):
+                with contextlib.suppress(PlaintapError):
+                    self.attach_path(path, module)
 
     def look_at_mapping(self, pid: int, device: tuple[int, int], inode: int) -> bool:
         """The same for one file a process has just mapped; False when it is not there any more."""
@@ -135,83 +141,94 @@ class Attacher:
                 identity = identity_of(fd)
                 if identity not in self._seen and not _is_calibrated_copy(file, fd):
                     self._seen.add(identity)
-                    beside = file.display_path if file.deleted else file.open_path
-                    self._attach(fd, identity, file.display_path, beside=beside, pids=file.pids)
-            except KernelError as error:  # not the file's fault: the next one that maps it may have more luck
-                self._seen.discard(identity)
-                self.refused += 1
-                self._notice(f"cannot attach to {file.display_path}: {error.message}")
-            except PlaintapError as error:
-                named = error.message.startswith(file.display_path)
-                self._debug(error.message if named else f"{file.display_path}: {error.message}")
+                    for module in self._modules:
+                        self._try(module, fd, identity, file)
             finally:
                 os.close(fd)
             self._kernel.looked_at(file.id.device, file.id.inode, identity.generation)
             return identity
 
-    def attach_path(self, path: str) -> Library:
+    def _try(self, module: Module, fd: int, identity: Identity, file: MappedFile) -> None:
+        beside = file.display_path if file.deleted else file.open_path
+        try:
+            self._attach(module, fd, identity, file.display_path, beside=beside, pids=file.pids)
+        except KernelError as error:  # not the file's fault: the next one that maps it may have more luck
+            self._seen.discard(identity)
+            self.refused += 1
+            self._notice(f"cannot attach to {file.display_path}: {error.message}")
+        except PlaintapError as error:
+            named = error.message.startswith(file.display_path)
+            self._debug(error.message if named else f"{file.display_path}: {error.message}")
+
+    def attach_path(self, path: str, module: Module) -> Library:
         """The one file the user named. Raises TargetError saying what is wrong with it."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            raise TargetError(f"cannot open {path}: {reason(error)}", hint=_PATH_HINT) from error
+            raise TargetError(f"cannot open {path}: {reason(error)}", hint=module.path_hint) from error
         try:
-            library = self._attach(fd, identity_of(fd), path, beside=path)
+            library = self._attach(module, fd, identity_of(fd), path, beside=path)
         except TargetError as error:
-            error.hint = error.hint or _PATH_HINT
+            error.hint = error.hint or module.path_hint
             raise
         finally:
             os.close(fd)
         if library is None:
-            raise TargetError(f"{path} does not define {self._module.defines}: nothing to attach to", hint=_PATH_HINT)
+            raise TargetError(f"{path} does not define {module.defines}: nothing to attach to", hint=module.path_hint)
         return library
 
-    def _plan(self, fd: int, path: str, beside: str, pids: Collection[int]) -> ProbePlan | None:
+    def _plan(self, module: Module, fd: int, path: str, beside: str, pids: Collection[int]) -> ProbePlan | None:
         """Copies of one library, as in many containers, are taken apart once; they go by the first one's name.
 
         By content, not by build-id: a file may carry another's, and its offsets would hit foreign code.
         """
         size = os.fstat(fd).st_size
-        known = self._plans.get(size)
+        known = self._plans.get((module.name, size))
         if known and known[0] == digest(fd, size):
             return known[1]
         with ElfFile(fd, name=path) as elf:
-            plan = self._module.plan(elf, beside)
+            plan = module.plan(elf, beside)
             is_doubtful = plan is not None and (plan.version is None or _is_link_beside(beside, plan.other_half))
             other_half = _mapped_half(plan, pids) if plan and is_doubtful else None
             if other_half:
-                plan = self._module.plan(elf, beside, other_half=other_half)
+                plan = module.plan(elf, beside, other_half=other_half)
         if plan and size <= REMEMBERED_MAX_BYTES:
-            self._plans[size] = digest(fd, size), plan
+            self._plans[module.name, size] = digest(fd, size), plan
         return plan
 
     def _attach(
-        self, fd: int, identity: Identity, path: str, *, beside: str, pids: Collection[int] = ()
+        self, module: Module, fd: int, identity: Identity, path: str, *, beside: str, pids: Collection[int] = ()
     ) -> Library | None:
         """`beside` is where the file's neighbours are found, in its container; `pids` have it mapped."""
-        if identity in self._attached:
+        if (module.name, identity) in self._attached:
             return None
-        plan = self._plan(fd, path, beside, pids)
+        plan = self._plan(module, fd, path, beside, pids)
         if plan is None:
             return None
         if len(self.libraries) >= LIBRARIES_MAX:
             raise TargetError(f"more than {LIBRARIES_MAX} libraries at once")
         number = len(self.libraries) + 1
-        layout = self._layout_for(plan, beside, fd, lambda: _mapped_half(plan, pids))
+        layout = None if plan.go else self._layout_for(plan, beside, fd, lambda: _mapped_half(plan, pids))
         library = Library(number, plan.name, path, plan.tells_ends, layout)
         self._tell(library)
         # Before the first probe, since the programs read by it; and when there is none, since the number may have been
         # that of a library which the kernel then refused.
-        self._kernel.set_layout(number, layout_bytes(layout))
+        if plan.go:
+            self._kernel.set_go_layout(number, go_layout_bytes(plan.go))
+        else:
+            self._kernel.set_layout(number, layout_bytes(layout))
         probes = probes_of(plan.points, library=number, kernel=self._kernel)
         self._kernel.attach(fd, probes, library=number, pids=self._pids)
-        self._attached.add(identity)
-        self._of_library[number] = plan, identity
+        self._attached.add((module.name, identity))
+        self._of_library[number] = module, plan, identity
+        self._carriers.setdefault(module.name, Carriers(module, self._kernel, debug=self._debug))
         with self._layout_lock:
             self.libraries.append(library)
         for point in plan.points:
             if not point.returns:
                 self._debug(f"attached {path}: {point.why}")
+        for note in plan.notes:
+            self._debug(f"{path}: {note}")
         return library
 
     def relayout(self, number: int, layout: KnownLayout) -> Library:
@@ -234,8 +251,8 @@ class Attacher:
         of_library = self._of_library.get(number)
         if of_library is None or (self._pids and pid not in self._pids):
             return False
-        plan, identity = of_library
-        return self._carriers.attach(number, plan, identity, pid=pid)
+        module, plan, identity = of_library
+        return self._carriers[module.name].attach(number, plan, identity, pid=pid)
 
 
 def _is_calibrated_copy(file: MappedFile, fd: int) -> bool:
@@ -259,6 +276,3 @@ def _mapped_half(plan: ProbePlan, pids: Collection[int]) -> str | None:
 def _is_link_beside(library: str, other_half: str) -> bool:
     """An absolute one leads elsewhere when it is followed in the process's own root."""
     return bool(other_half) and (Path(library).parent / other_half).is_symlink()
-
-
-_PATH_HINT = "give the path of a libssl or of an executable that contains OpenSSL"

@@ -72,7 +72,7 @@ class Module:
 
     name: str
     family: str
-    """Names the BPF object, as in bpf/meson.build."""
+    """Whose programs it needs: PROBES_OF of src/plaintap/runtime/programs.py."""
     plan: Planner
     carriers: Callable[[ElfFile], tuple[Point, ...]]
     """The points of `ProbePlan.carriers` in a file that holds them apart; none in any other."""
@@ -80,3 +80,5 @@ class Module:
     """Names in the loader's cache that are worth a look although no process has them mapped yet."""
     defines: str
     """What a file must define to be one of the family, for people."""
+    path_hint: str
+    """Which file to name."""

@@ -26,10 +26,21 @@ _READ: Final = ".(*Conn).Read"
 _WRITE: Final = ".(*Conn).Write"
 _CLOSE: Final = ".(*Conn).Close"
 _KEY_LOG: Final = ".(*Config).writeKeyLog"
-_TAILS: Final = (_READ, _WRITE, _CLOSE, _KEY_LOG)
+_HANDSHAKES: Final = (".(*Conn).clientHandshake", ".(*Conn).serverHandshake")
+_TAILS: Final = (_READ, _WRITE, _CLOSE, _KEY_LOG, *_HANDSHAKES)
 # Receiver and slice; receiver; receiver, string and two slices.
-_DATA_ARGUMENTS, _CLOSE_ARGUMENTS, _KEY_LOG_ARGUMENTS = 4, 1, 9
+_DATA_ARGUMENTS, _CONN_ARGUMENTS, _KEY_LOG_ARGUMENTS = 4, 1, 9
 _COPIES_MAX = 8
+# Fields of tls.Conn by their names in GoLayout, with their kinds (reflect.Kind).
+_BOOL, _UINT16, _INTERFACE, _STRING = 1, 9, 20, 24
+_FIELDS: Final = {
+    "conn": ("conn", _INTERFACE),
+    "vers": ("vers", _UINT16),
+    "is_client": ("isClient", _BOOL),
+    "cipher_suite": ("cipherSuite", _UINT16),
+    "client_protocol": ("clientProtocol", _STRING),
+    "server_name": ("serverName", _STRING),
+}
 
 
 def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbePlan | None:
@@ -84,7 +95,8 @@ def _points(placer: Placer, functions: Mapping[str, Function], *, foreign: bool)
         if tail in functions:
             yield from placer.call(functions[tail], arguments=_DATA_ARGUMENTS, write=tail == _WRITE, foreign=foreign)
     for tail, program, arguments in (
-        (_CLOSE, "pt_go_close", _CLOSE_ARGUMENTS),
+        (_CLOSE, "pt_go_close", _CONN_ARGUMENTS),
+        *((handshake, "pt_go_handshake", _CONN_ARGUMENTS) for handshake in _HANDSHAKES),
         (_KEY_LOG, "pt_go_keylog", _KEY_LOG_ARGUMENTS),
     ):
         if tail in functions:
@@ -111,10 +123,15 @@ def _notes_on_version(program: GoProgram) -> Iterator[str]:
 
 
 def _layout(program: GoProgram) -> GoLayout:
-    known = layout_of(program.info.version)._asdict()
-    found = {name: offset for name, offset in program.conn_offsets().items() if offset < UNKNOWN}
+    """What the program says of its own tls.Conn, and the tables' word for the rest."""
+    fields = program.fields(_PACKAGE, "Conn")
+    found = {
+        ours: fields[theirs].offset
+        for ours, (theirs, kind) in _FIELDS.items()
+        if theirs in fields and fields[theirs].kind == kind and fields[theirs].offset < UNKNOWN
+    }
     types = {"type_tcp": program.pointer_type("TCPConn"), "type_unix": program.pointer_type("UnixConn")}
-    return GoLayout(**{**known, **found, **types, "version": program.version})
+    return layout_of(program.info.version)._replace(**found, **types, version=program.version)
 
 
 def _no_carriers(_elf: ElfFile) -> tuple[Point, ...]:
@@ -128,4 +145,5 @@ GOTLS: Final = Module(
     carriers=_no_carriers,
     ld_cache_prefixes=(),
     defines="a Go program's crypto/tls",
+    path_hint="give the path of an executable that Go built; `go version FILE` tells",
 )

@@ -212,4 +212,5 @@ OPENSSL: Final = Module(
     carriers=carriers,
     ld_cache_prefixes=("libssl.so",),
     defines="SSL_read or SSL_write",
+    path_hint="give the path of a libssl or of an executable that contains OpenSSL",
 )

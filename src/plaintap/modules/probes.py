@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from plaintap.modules.cookies import pack_cookie
+from plaintap.modules.cookies import pack_cookie, pack_go_cookie
 from plaintap.runtime.kernel import Probe
-from plaintap.runtime.kernel_layout import LAYOUT, pack_layout, secrets_block
+from plaintap.runtime.kernel_layout import LAYOUT, pack_go_layout, pack_layout, secrets_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from plaintap.modules.base import Point
     from plaintap.runtime.kernel import Kernel
+    from plaintap.targets.layouts.golang import GoLayout
     from plaintap.targets.layouts.model import KnownLayout, Layout
 
 NO_LAYOUT = bytes(LAYOUT.size)
+_LEAVES_GO = "pt_go_return"
 _SECRETS = (
     "early_secret",
     "handshake_secret",
@@ -34,15 +36,22 @@ _SECRETS = (
 def probes_of(points: Iterable[Point], *, library: int, kernel: Kernel) -> list[Probe]:
     """One for each point whose program this kernel was given."""
     return [
-        Probe(
-            point.program,
-            point.offset,
-            pack_cookie(library=library, write=point.write, done_argument=point.done_argument),
-            returns=point.returns,
-        )
+        Probe(point.program, point.offset, _cookie(point, library), returns=point.returns)
         for point in points
         if kernel.has(point.program)
     ]
+
+
+def _cookie(point: Point, library: int) -> int:
+    if point.go is None:
+        return pack_cookie(library=library, write=point.write, done_argument=point.done_argument)
+    leaves = point.program == _LEAVES_GO
+    return pack_go_cookie(point.go, library=library, write=point.write, leaves=leaves)
+
+
+def go_layout_bytes(layout: GoLayout) -> bytes:
+    """For `Kernel.set_go_layout`."""
+    return pack_go_layout(layout._asdict())
 
 
 def layout_bytes(known: KnownLayout | None) -> bytes:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from plaintap.modules.base import Module
+from plaintap.modules.gotls import GOTLS
 from plaintap.modules.openssl import OPENSSL
 
-MODULES: dict[str, Module] = {module.name: module for module in (OPENSSL,)}
+MODULES: dict[str, Module] = {module.name: module for module in (OPENSSL, GOTLS)}

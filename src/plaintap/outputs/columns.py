@@ -47,11 +47,14 @@ _LONGEST_KEY = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Which columns there are. What gives way on a narrow terminal, in this order: the peer, milliseconds, the type."""
+    """Which columns there are. What gives way on a narrow terminal, in this order: as they stand here."""
 
     peer: bool
     milliseconds: bool
     kind: bool
+    duration: bool
+    size: bool
+    clock: bool
     url_end: int
     """Columns before the status column, which is at the same place on every line."""
     process: int
@@ -63,7 +66,18 @@ class Layout:
     @property
     def time(self) -> int:
         """Columns of the time with its gap."""
-        return _SECONDS_COLUMNS + self.milliseconds * _MILLISECONDS_COLUMNS + _TIME_GAP
+        return self.clock * (_SECONDS_COLUMNS + self.milliseconds * _MILLISECONDS_COLUMNS + _TIME_GAP)
+
+    @property
+    def tight(self) -> bool:
+        """Whether even a long name of a process must give way."""
+        return not self.duration
+
+    @property
+    def numbers(self) -> int:
+        """Columns of type, size and duration with its mark."""
+        kind, size, duration = self.kind * KIND_COLUMNS, self.size * SIZE_COLUMNS, DURATION_COLUMNS + MARK_COLUMNS
+        return kind + size + self.duration * duration
 
 
 def layout(width: int | None) -> Layout:
@@ -74,6 +88,9 @@ def layout(width: int | None) -> Layout:
             peer=True,
             milliseconds=True,
             kind=True,
+            duration=True,
+            size=True,
+            clock=True,
             url_end=before + _PIPED_URL_COLUMNS,
             process=_PIPED_PROCESS_COLUMNS,
             process_most=_WIDEST_PROCESS_COLUMNS,
@@ -81,13 +98,19 @@ def layout(width: int | None) -> Layout:
         )
     right = STATUS_COLUMNS + KIND_COLUMNS + SIZE_COLUMNS + DURATION_COLUMNS + MARK_COLUMNS + PEER_COLUMNS
     left = _SECONDS_COLUMNS + _MILLISECONDS_COLUMNS + _TIME_GAP + _PROCESS_COLUMNS + _ARROW_COLUMNS
-    peer = milliseconds = kind = True
+    peer = milliseconds = kind = duration = size = clock = True
     if width - left - right < _WANTED_URL_COLUMNS:
         peer, right = False, right - PEER_COLUMNS
     if width - left - right < _WANTED_URL_COLUMNS:
         milliseconds, left = False, left - _MILLISECONDS_COLUMNS
     if width - left - right < _WANTED_URL_COLUMNS:
         kind, right = False, right - KIND_COLUMNS
+    if width - left - right < _LEAST_URL_COLUMNS:
+        duration, right = False, right - DURATION_COLUMNS - MARK_COLUMNS
+    if width - left - right < _LEAST_URL_COLUMNS:
+        size, right = False, right - SIZE_COLUMNS
+    if width - left - right < _LEAST_URL_COLUMNS:
+        clock, left = False, left - _SECONDS_COLUMNS - _TIME_GAP
     url = max(_LEAST_URL_COLUMNS, width - left - right)
     # Beyond what most URLs need, every other column is for remarks behind the peer.
     url_end = left + url - max(0, url - _PIPED_URL_COLUMNS) // 2
@@ -96,6 +119,9 @@ def layout(width: int | None) -> Layout:
         peer=peer,
         milliseconds=milliseconds,
         kind=kind,
+        duration=duration,
+        size=size,
+        clock=clock,
         url_end=url_end,
         process=_PIPED_PROCESS_COLUMNS if roomy else _PROCESS_COLUMNS,
         process_most=_WIDEST_PROCESS_COLUMNS if roomy else _PROCESS_COLUMNS_WHEN_NARROW,

@@ -24,6 +24,7 @@ from plaintap.messages import (
 from plaintap.outputs.base import DecodeBody, FormatOptions
 from plaintap.outputs.escape import escape, escape_bytes, escape_lines
 from plaintap.outputs.hexdump import hexdump
+from plaintap.outputs.pieces import left_out_bytes
 from plaintap.outputs.sizes import exact_bytes
 from plaintap.outputs.wiretext import clean
 
@@ -63,33 +64,31 @@ class EcaptureFormatter:
     def _websocket(self, message: WebSocketMessage) -> str:
         code = f" {message.close_code}" if message.close_code is not None else ""
         line = f"WebSocket {escape(message.kind)}{code}, {exact_bytes(message.size_bytes)}"
-        more = 0 if message.compressed else message.size_bytes - len(message.data) - message.missing_bytes
-        return self._block(message, line, message.data, message.note, sent=message.outgoing, more_bytes=more)
+        return self._block(message, line, message.data, sent=message.outgoing, more_bytes=left_out_bytes(message))
 
     def _event(self, message: ServerSentEvent) -> str:
         data = clean(message.data).encode()
         name = f" {escape(message.id)}" if message.id else ""
         line = f"event {escape(message.event)}{name}"
-        return self._block(message, line, data, message.note, sent=not message.outgoing, more_bytes=0)
+        more = max(0, message.size_bytes - len(data))
+        return self._block(message, line, data, sent=message.outgoing, more_bytes=more)
 
     def _grpc(self, message: GrpcMessage) -> str:
         size = exact_bytes(message.size_bytes)
         line = f"gRPC {escape(message.service)}/{escape(message.method)}, message {message.number}, {size}"
-        more = 0 if message.compressed else message.size_bytes - len(message.data) - message.missing_bytes
-        return self._block(message, line, message.data, message.note, sent=message.outgoing, more_bytes=more)
+        return self._block(message, line, message.data, sent=message.outgoing, more_bytes=left_out_bytes(message))
 
     def _block(
         self,
         message: WebSocketMessage | ServerSentEvent | GrpcMessage,
         line: str,
         data: bytes,
-        note: str,
         *,
         sent: bool,
         more_bytes: int,
     ) -> str:
-        text = f"{_title(message.connection, sent=sent)}{line}\n{self._content(data, 0, more_bytes=max(0, more_bytes))}"
-        return f"{text}({escape(note)})\n\n" if note else f"{text}\n"
+        text = f"{_title(message.connection, sent=sent)}{line}\n{self._content(data, 0, more_bytes=more_bytes)}"
+        return f"{text}({escape(message.note)})\n\n" if message.note else f"{text}\n"
 
     def _exchange(self, exchange: Exchange) -> str:
         out = ""

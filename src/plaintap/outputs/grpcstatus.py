@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-GRPC_STATUS_NAMES = (
+STATUS_NAMES = (
     "OK",
     "CANCELLED",
     "UNKNOWN",
@@ -27,7 +27,7 @@ GRPC_STATUS_NAMES = (
 
 def status_name(status: int | None) -> str | None:
     """`NOT_FOUND` of 5; None for one that has no name, or none."""
-    return GRPC_STATUS_NAMES[status] if status is not None and 0 <= status < len(GRPC_STATUS_NAMES) else None
+    return STATUS_NAMES[status] if status is not None and 0 <= status < len(STATUS_NAMES) else None
 
 
 def status_words(status: int | None) -> str:

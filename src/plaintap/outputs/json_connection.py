@@ -16,7 +16,7 @@ from plaintap.outputs.suites import suite_name, version_name
 from plaintap.outputs.wiretext import clean
 
 _CONNECTIONS = 8192
-_IDENTITY = attrgetter("socket", "comm", "library", "exe", "container", "tls_version", "cipher", "alpn", "sni")
+_IDENTITY = attrgetter("socket", "comm", "library", "exe", "container", "tls_version", "cipher", "alpn", "sni", "peer")
 _encode = msgspec.json.Encoder().encode
 
 Seen = tuple[object, Raw, Raw]
@@ -47,8 +47,12 @@ class Parties:
 
 def process_part(connection: Connection) -> Raw:
     """`json_parts.Process`."""
+    return Raw(_encode(_process(connection)))
+
+
+def _process(connection: Connection) -> Process:
     exe, container = clean(connection.exe), clean(connection.container)
-    return Raw(_encode(Process(connection.pid, clean(connection.comm), connection.uid, exe, container)))
+    return Process(connection.pid, clean(connection.comm), connection.uid, exe, container)
 
 
 def connection_part(connection: Connection) -> Raw:
@@ -63,11 +67,12 @@ def connection_part(connection: Connection) -> Raw:
     # Of more than 53 bits, which numbers in JSON do not have everywhere.
     number = str(connection.session)
     socket = connection.socket
+    peer = _process(connection.peer) if connection.peer else None
     if socket is None:
-        return Raw(_encode(ConnectionPart(number, None, None, tls)))
+        return Raw(_encode(ConnectionPart(number, None, None, tls, peer=peer)))
     local = _address(socket.local_address, socket.local_port)
     remote = _address(socket.remote_address, socket.remote_port)
-    return Raw(_encode(ConnectionPart(number, local, remote, tls, _unix(socket), socket.netns, socket.fd)))
+    return Raw(_encode(ConnectionPart(number, local, remote, tls, _unix(socket), socket.netns, socket.fd, peer)))
 
 
 def _address(address: str, port: int) -> Address | None:

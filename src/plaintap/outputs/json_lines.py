@@ -16,9 +16,7 @@ from plaintap.messages import (
     Connection,
     ConnectionEnded,
     Exchange,
-    GrpcCall,
     GrpcMessage,
-    HttpHead,
     Lost,
     Message,
     RecordSeen,
@@ -31,16 +29,14 @@ from plaintap.messages import (
 )
 from plaintap.messages import Raw as RawBytes
 from plaintap.outputs.base import DecodeBody, FormatOptions
-from plaintap.outputs.grpcstatus import status_name
 from plaintap.outputs.handshakes import connection_of
+from plaintap.outputs.json_bodies import NO_BODY, Bodies
 from plaintap.outputs.json_connection import Parties, connection_part, process_part
+from plaintap.outputs.json_headers import HeaderLists
 from plaintap.outputs.json_parts import (
     VERSION,
     EndLine,
-    EventLine,
     ExchangeLine,
-    GrpcLine,
-    GrpcPart,
     LostLine,
     Name,
     RawLine,
@@ -51,27 +47,17 @@ from plaintap.outputs.json_parts import (
     SummaryLine,
     TextHeaders,
     Timings,
-    WebSocketLine,
 )
+from plaintap.outputs.json_streams import StreamLines, call_part
 from plaintap.outputs.suites import suite_name, version_name
-from plaintap.outputs.urls import absolute_url, opens_websocket, websocket_url
+from plaintap.outputs.urls import HTTPS, absolute_url, opens_websocket, websocket_url
 from plaintap.outputs.utctime import UtcTime
-from plaintap.outputs.wiretext import BASE64, LONGEST_CHARACTER, TEXT, base64, body_text, clean, safe_json, wire_text
+from plaintap.outputs.wiretext import clean, safe_json, wire_text
 
 OUT, IN = "out", "in"
 _NS_PER_MS = 1e6
-_NULL = Raw(b"null")
 _FIELDS = 8192
 _LONGEST_FIELD_BYTES = 1024
-_BINARY = b"application/octet-stream"
-_CODINGS = (b"content-encoding", b"transfer-encoding")  # RFC 9112, 7: transfer codings may compress too
-_NAME_BYTES = frozenset((12, 16, 17))
-"""Of these, and of content-type."""
-
-_Body = tuple[str, str, bool, int, str]
-"""Text, its encoding, whether it is truncated, by how many bytes where that is known, a note."""
-_NO_BODY: _Body = ("", TEXT, False, 0, "")
-_encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -93,11 +79,11 @@ class JsonFormatter:
 
     def __init__(self, *, clock_offset_ns: int, body_limit: int, decode_body: DecodeBody) -> None:
         self._clock = UtcTime(clock_offset_ns)
-        self._body_limit = body_limit
-        self._decode_body = decode_body
+        self._bodies = Bodies(limit=body_limit, decode_body=decode_body)
         self._fields = _Fields()
-        self._field = self._fields.__getitem__
+        self._headers = HeaderLists(self._fields.__getitem__)
         self._parties = Parties()
+        self._streams = StreamLines(clock=self._clock, parties=self._parties, bodies=self._bodies)
 
     @classmethod
     def of(cls, options: FormatOptions) -> JsonFormatter:
@@ -127,11 +113,11 @@ class JsonFormatter:
         if isinstance(message, Exchange):
             return self._exchange(message)
         if isinstance(message, WebSocketMessage):
-            return self._websocket(message)
+            return self._streams.websocket(message)
         if isinstance(message, ServerSentEvent):
-            return self._event(message)
+            return self._streams.event(message)
         if isinstance(message, GrpcMessage):
-            return self._grpc(message)
+            return self._streams.grpc(message)
         if isinstance(message, Secrets):
             return self._secrets(message)
         return self._ended(message) if isinstance(message, ConnectionEnded) else self._bytes(message)
@@ -155,7 +141,7 @@ class JsonFormatter:
     def _exchange(self, exchange: Exchange) -> ExchangeLine:
         request, response = exchange.request, exchange.response
         _, process, connection = self._parties.of(exchange.connection)
-        first = request or response
+        first, last = request or response, response or request
         line = ExchangeLine(
             VERSION,
             self._clock.text(first.first_ns if first else 0),
@@ -166,6 +152,7 @@ class JsonFormatter:
             self._request(request, response) if request else None,
             self._response(response) if response else None,
             _timings(request, response),
+            self._clock.text(last.last_ns if last else 0),
             exchange.stream,
             exchange.pushed,
         )
@@ -174,165 +161,67 @@ class JsonFormatter:
         if exchange.notes:
             line.notes = exchange.notes
         if exchange.grpc:
-            line.grpc = _call(exchange.grpc)
+            line.grpc = call_part(exchange.grpc)
         return line
 
     def _request(self, request: Request, response: Response | None) -> RequestPart:
-        url = absolute_url(request)
+        seen, target = self._headers[tuple(request.headers)], request.target
+        if target[:1] == "/" and seen.host and not request.authority and target.isascii():
+            url = f"{HTTPS}{seen.host}{target}"  # as `absolute_url` has it, without looking for the host
+        else:
+            url = absolute_url(request)
         if opens_websocket(request, response):
             url = websocket_url(url)
-        body, encoding, truncated, left_out, note = self._body(request) if request.body_bytes else _NO_BODY
-        fields = self._field
+        body, encoding, truncated, left_out, note = (
+            self._bodies.of(request, seen.content_type, coded=seen.coded) if request.body_bytes else NO_BODY
+        )
         return RequestPart(
             request.method or None,
             url or None,
-            request.target or None,
+            target or None,
             request.version,
-            [*map(fields, request.headers)],
+            seen.encoded,
             body,
             encoding,
             request.body_bytes,
             request.missing_bytes,
-            request.complete,
+            request.complete and not request.missing_bytes,
             truncated,
             left_out,
             note,
-            self._headers(request.trailers) if request.trailers else (),
+            self._texts(request.trailers) if request.trailers else (),
         )
 
     def _response(self, response: Response) -> ResponsePart:
-        body, encoding, truncated, left_out, note = self._body(response) if response.body_bytes else _NO_BODY
-        fields = self._field
+        seen = self._headers[tuple(response.headers)]
+        body, encoding, truncated, left_out, note = (
+            self._bodies.of(response, seen.content_type, coded=seen.coded) if response.body_bytes else NO_BODY
+        )
         return ResponsePart(
             response.status or None,
             response.reason,
             response.version,
-            [*map(fields, response.headers)],
+            seen.encoded,
             body,
             encoding,
             response.body_bytes,
             response.missing_bytes,
-            response.complete,
+            response.complete and not response.missing_bytes,
             truncated,
             left_out,
             note,
-            self._headers(response.trailers) if response.trailers else (),
+            self._texts(response.trailers) if response.trailers else (),
         )
 
-    def _headers(self, headers: Sequence[tuple[bytes, bytes]]) -> TextHeaders:
+    def _texts(self, headers: Sequence[tuple[bytes, bytes]]) -> TextHeaders:
         return [self._fields[field] for field in headers]
-
-    def _body(self, head: HttpHead) -> _Body:
-        content_type, coded = b"", False
-        for name, value in head.headers:
-            if len(name) in _NAME_BYTES:
-                if (lower := name.lower()) == b"content-type":
-                    content_type = value
-                elif lower in _CODINGS and value != b"chunked":
-                    coded = True
-        pieces, limit = head.body, self._body_limit
-        if len(pieces) == 1 and not coded:
-            (content,) = pieces
-            if len(content) == head.body_bytes and not 0 < limit < len(content):
-                text = body_text(content, content_type)
-                return (base64(content), BASE64, False, 0, "") if text is None else (text, TEXT, False, 0, "")
-        note = ""
-        if coded:
-            content, note = self._decode_body(head.headers, pieces)
-        else:
-            content = b"".join(pieces)
-        more = max(0, head.body_bytes - head.missing_bytes - sum(map(len, pieces)))
-        # A decoder stops at the limit too, and then nobody knows how much more there is.
-        stopped = bool(coded and (more or (note and limit and len(content) >= limit)))
-        text, encoding, truncated, left_out = self._payload(content, content_type, more)
-        return text, encoding, truncated or stopped, 0 if stopped else left_out, note
-
-    def _payload(self, data: bytes, content_type: bytes, more_bytes: int = 0) -> tuple[str, str, bool, int]:
-        """Text, its encoding, whether anything is left out, how many bytes that is."""
-        limit = self._body_limit
-        shown = data[:limit] if limit and len(data) > limit else data
-        more_bytes += len(data) - len(shown)
-        text = body_text(shown, content_type, whole=not more_bytes)
-        if text is None:
-            return base64(shown), BASE64, bool(more_bytes), more_bytes
-        if more_bytes and 0 < (half := len(shown) - len(text.encode())) < LONGEST_CHARACTER:
-            more_bytes += half  # of a character, at the end
-        return text, TEXT, bool(more_bytes), more_bytes
-
-    def _websocket(self, message: WebSocketMessage) -> WebSocketLine:
-        kind = message.kind
-        more = 0 if message.compressed else max(0, message.size_bytes - message.missing_bytes - len(message.data))
-        data, encoding, truncated, left_out = self._payload(message.data, _BINARY if kind == "binary" else b"", more)
-        return WebSocketLine(
-            *self._start(message.connection, message.first_ns),
-            OUT if message.outgoing else IN,
-            data,
-            encoding,
-            message.size_bytes,
-            kind,
-            message.missing_bytes,
-            message.complete,
-            websocket_url(absolute_url(message.request)) or None if message.request else None,
-            truncated,
-            left_out,
-            message.close_code,
-            message.fragments,
-            message.compressed,
-            message.from_client,
-            message.stream,
-            _notes(message.note),
-        )
-
-    def _event(self, message: ServerSentEvent) -> EventLine:
-        raw = message.data.encode("utf-8", "surrogatepass")
-        limit = self._body_limit
-        cut = len(raw) - limit if limit and len(raw) > limit else 0
-        # Events are text by definition (WHATWG, server-sent events).
-        data = raw[:limit].decode("utf-8", "ignore") if cut else message.data
-        return EventLine(
-            *self._start(message.connection, message.ts_ns),
-            IN if message.outgoing else OUT,
-            data,
-            TEXT,
-            len(raw),
-            message.event,
-            absolute_url(message.request) or None if message.request else None,
-            bool(cut),
-            cut and len(raw) - len(data.encode("utf-8", "surrogatepass")),
-            message.id,
-            message.retry_ms,
-            message.stream,
-            _notes(message.note),
-        )
-
-    def _grpc(self, message: GrpcMessage) -> GrpcLine:
-        more = 0 if message.compressed else max(0, message.size_bytes - message.missing_bytes - len(message.data))
-        data, encoding, truncated, left_out = self._payload(message.data, _BINARY, more)
-        return GrpcLine(
-            *self._start(message.connection, message.ts_ns),
-            OUT if message.outgoing else IN,
-            data,
-            encoding,
-            message.size_bytes,
-            message.service,
-            message.method,
-            message.from_client,
-            message.number,
-            message.missing_bytes,
-            _tree(message.fields),
-            truncated,
-            left_out,
-            message.compressed,
-            message.stream,
-            _notes(message.note),
-        )
 
     def _bytes(self, message: RawBytes | RecordSeen | Lost) -> msgspec.Struct:
         start = self._start(message.connection, message.ts_ns)
         direction = OUT if message.direction == WRITE else IN
         if isinstance(message, Lost):
             return LostLine(*start, direction, message.offset, message.missing_bytes)
-        data, encoding, truncated, left_out = self._payload(message.data, b"")
+        data, encoding, truncated, left_out = self._bodies.payload(message.data, b"")
         size, offset = len(message.data), message.offset
         if isinstance(message, RecordSeen):
             return RecordLine(*start, direction, data, encoding, size, offset, message.tid, truncated, left_out)
@@ -370,25 +259,6 @@ def _timings(request: Request | None, response: Response | None) -> Timings:
         (last_ns - answer_ns) / _NS_PER_MS,
         (last_ns - first_ns) / _NS_PER_MS,
     )
-
-
-def _call(call: GrpcCall) -> GrpcPart:
-    name = status_name(call.status)
-    return GrpcPart(call.service, call.method, call.sent, call.received, call.status, name, call.message, call.web)
-
-
-def _notes(note: str) -> Sequence[str]:
-    return (note,) if note else ()
-
-
-def _tree(fields: object) -> Raw:
-    """Fields of a message as JSON; null for what cannot be said in it."""
-    if fields is None:
-        return _NULL
-    try:
-        return Raw(_encode(fields))
-    except (UnicodeEncodeError, TypeError, RecursionError):
-        return _NULL
 
 
 def cleaned(value: object) -> object:

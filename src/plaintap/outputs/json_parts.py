@@ -63,6 +63,8 @@ class ConnectionPart(Struct, omit_defaults=True):
     unix: UnixSocket | None = None
     netns: int = 0
     fd: int = -1
+    peer: Process | None = None
+    """The process at the other end, where that is on this host and captured too."""
 
 
 class RequestPart(Struct, gc=False, omit_defaults=True):
@@ -72,7 +74,7 @@ class RequestPart(Struct, gc=False, omit_defaults=True):
     url: Name
     target: Name
     version: str
-    headers: TextHeaders
+    headers: Raw
     body: str
     body_encoding: str
     body_bytes: int
@@ -90,7 +92,7 @@ class ResponsePart(Struct, gc=False, omit_defaults=True):
     status: int | None
     reason: str
     version: str
-    headers: TextHeaders
+    headers: Raw
     body: str
     body_encoding: str
     body_bytes: int
@@ -144,6 +146,7 @@ class ExchangeLine(Line, gc=False, omit_defaults=True, tag="exchange"):
     request: RequestPart | None
     response: ResponsePart | None
     timings: Timings
+    last_time: str
     stream: int = 0
     pushed: bool = False
     interim: Sequence[int] = ()
@@ -161,13 +164,19 @@ class DataLine(Line, gc=False, omit_defaults=True):
     data_bytes: int
 
 
-class WebSocketLine(DataLine, gc=False, omit_defaults=True, tag="websocket"):
-    """`messages.WebSocketMessage`."""
+class StreamLine(DataLine, gc=False, omit_defaults=True):
+    """A line about a message inside a stream."""
 
-    kind: str
+    last_time: str
     missing_bytes: int
     complete: bool
     url: Name
+
+
+class WebSocketLine(StreamLine, gc=False, omit_defaults=True, tag="websocket"):
+    """`messages.WebSocketMessage`."""
+
+    kind: str
     data_truncated: bool = False
     data_left_out_bytes: int = 0
     close_code: int | None = None
@@ -176,13 +185,13 @@ class WebSocketLine(DataLine, gc=False, omit_defaults=True, tag="websocket"):
     from_client: bool | None = None
     stream: int = 0
     notes: Sequence[str] = ()
+    wire_bytes: int | None = None
 
 
-class EventLine(DataLine, gc=False, omit_defaults=True, tag="event"):
+class EventLine(StreamLine, gc=False, omit_defaults=True, tag="event"):
     """`messages.ServerSentEvent`."""
 
     event: str
-    url: Name
     data_truncated: bool = False
     data_left_out_bytes: int = 0
     id: str = ""
@@ -191,20 +200,20 @@ class EventLine(DataLine, gc=False, omit_defaults=True, tag="event"):
     notes: Sequence[str] = ()
 
 
-class GrpcLine(DataLine, gc=False, omit_defaults=True, tag="grpc"):
+class GrpcLine(StreamLine, gc=False, omit_defaults=True, tag="grpc"):
     """`messages.GrpcMessage`."""
 
     service: str
     method: str
     from_client: bool
     number: int
-    missing_bytes: int
     fields: Raw
     data_truncated: bool = False
     data_left_out_bytes: int = 0
     compressed: bool = False
     stream: int = 0
     notes: Sequence[str] = ()
+    wire_bytes: int | None = None
 
 
 class RawLine(DataLine, gc=False, omit_defaults=True, tag="raw"):

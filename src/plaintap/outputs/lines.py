@@ -25,22 +25,19 @@ from plaintap.outputs.columns import (
     pad,
 )
 from plaintap.outputs.escape import cells, escape, escape_bytes
-from plaintap.outputs.kinds import NONE, kind_name
+from plaintap.outputs.kinds import NONE
+from plaintap.outputs.linecells import Cells
 from plaintap.outputs.palette import Palette
 from plaintap.outputs.pieces import Piece
 from plaintap.outputs.remarks import extras, header, losses
-from plaintap.outputs.sizes import duration as duration_text
-from plaintap.outputs.sizes import size
 
 ASKED = "→"
 WAS_ASKED = "←"
 ABOUT = "·"
 
-METHOD_COLUMNS = 5
 _ARROW_COLUMNS = 4
 # Durations are remembered in whole microseconds below the first, in tenths of a millisecond from there.
 _COARSE_US = 100
-_SLOW_US = 1_000_000
 _FIRST_ERROR = 400
 _REDIRECTS = frozenset(range(300, 400))
 _SWITCHED = 101
@@ -59,19 +56,17 @@ class Lines:
         self._layout = layout
         self._name_peers = name_peers
         self._palette = palette
-        self._clock = clock.text
+        self._clock = clock.text if layout.clock else _no_time
+        self._time_gap = "  " if layout.clock else ""
         self._process_columns = layout.process
         # By session: socket and comm this was made for, process column, columns for method and URL, peer column.
         self._connections: dict[int, _Seen] = {}
-        self._methods: Memo[str, tuple[str, int]] = Memo(self._method_cell, limit=64)
+        made = Cells(layout=layout, palette=palette)
+        self._methods, self._kinds, self._statuses = made.methods, made.kinds, made.statuses
+        self._sizes, self._durations = made.sizes, made.durations
+        self._durations_of_errors, self._no_kind = made.durations_of_errors, made.kinds[b""]
         self._authorities: Memo[str, str] = Memo(lambda host: _SCHEME + escape(host))
         self._hosts: Memo[bytes, str] = Memo(lambda host: _SCHEME + escape_bytes(host))
-        self._kinds: Memo[bytes, str] = Memo(self._kind_cell, limit=512)
-        self._statuses: Memo[int, str] = Memo(self._status_cell, limit=1024)
-        self._sizes: Memo[int, str] = Memo(lambda size_bytes: f"{size(size_bytes):>{SIZE_COLUMNS}}")
-        self._durations: Memo[int, str] = Memo(lambda us: self._duration_cell(us, bad=False))
-        self._durations_of_errors: Memo[int, str] = Memo(lambda us: self._duration_cell(us, bad=True))
-        self._no_kind = self._kind_cell(b"")
 
     def exchange(self, exchange: Exchange) -> str:
         """Time, process, method, URL, status, type, size, duration, peer, remarks."""
@@ -136,12 +131,15 @@ class Lines:
         name, columns = self._methods[piece.name]
         preview = _preview(piece.data, max(0, room - columns))
         kind = f"{cut_end(piece.word, KIND_COLUMNS - 1):<{KIND_COLUMNS}}" if self._layout.kind else ""
-        blank = " " * (DURATION_COLUMNS + MARK_COLUMNS)
+        blank = " " * (self._layout.duration * (DURATION_COLUMNS + MARK_COLUMNS))
         note = f"  {self._palette.paint(self._palette.bad, '; '.join(piece.notes))}" if piece.notes else ""
         arrow = ASKED if piece.sent else WAS_ASKED
+        size_text = (
+            " " * (self._layout.size * SIZE_COLUMNS) if piece.size_bytes is None else self._sizes[piece.size_bytes]
+        )
         return (
             f"{self._clock(piece.ts_ns)}{process}{arrow}  {name}{preview}"
-            f"{'':{STATUS_COLUMNS}}{kind}{self._sizes[piece.size_bytes]}{blank}{peer}{note}"
+            f"{'':{STATUS_COLUMNS}}{kind}{size_text}{blank}{peer}{note}"
         ).rstrip() + "\n"
 
     def forget(self, connection: Connection) -> None:
@@ -156,6 +154,10 @@ class Lines:
 
     def _see(self, connection: Connection) -> _Seen:
         process = who.process(connection)
+        if self._layout.tight:
+            pid = f"[{connection.pid}]"
+            name_columns = self._layout.process_most - len(pid)
+            process = f"{cut_middle(escape(connection.comm), name_columns) or who.UNKNOWN}{pid}"
         columns = cells(process)
         if self._process_columns < columns <= self._layout.process_most:
             self._process_columns = columns
@@ -169,7 +171,7 @@ class Lines:
             named = self._name_peers and connection.peer
             address = (who.process(named) if named else who.peer(connection.socket)) or who.UNKNOWN
             peer = f"  {address if self._layout.tail is None else cut_middle(address, PEER_COLUMNS - 2)}"
-        seen = (connection.socket, connection.comm, f"  {process} ", room, peer)
+        seen = (connection.socket, connection.comm, f"{self._time_gap}{process} ", room, peer)
         self._connections[connection.session] = seen
         return seen
 
@@ -233,7 +235,7 @@ class Lines:
             url = f"{exchange.grpc.service}/{exchange.grpc.method}"
             status, rest = self._call(exchange, exchange.grpc)
         elif response is None:
-            status, rest = "---", pad("no response", self._numbers_columns)
+            status, rest = "---", self._instead("no response")
         else:
             status = str(response.status or who.UNKNOWN)
             rest, url = self._numbers(request, response, url)
@@ -251,46 +253,33 @@ class Lines:
     def _call(self, exchange: Exchange, call: GrpcCall) -> tuple[str, str]:
         """Status of a call; what it sent and received, and how long it took."""
         status = "---" if call.status is None else "OK" if not call.status else str(call.status)
-        columns = self._layout.kind * KIND_COLUMNS + SIZE_COLUMNS
+        columns = self._layout.kind * KIND_COLUMNS + self._layout.size * SIZE_COLUMNS
         counts = pad(cut_end(f"{call.sent} ↑ {call.received} ↓", columns), columns)
         request, response = exchange.request, exchange.response
         if request is None or response is None:
-            return status, pad(counts, self._numbers_columns)
+            return status, pad(counts, self._layout.numbers)
         us = (response.last_ns - request.first_ns) // 1000
         return status, counts + (self._durations_of_errors if call.status else self._durations)[us]
 
-    @property
-    def _numbers_columns(self) -> int:
-        return self._layout.kind * KIND_COLUMNS + SIZE_COLUMNS + DURATION_COLUMNS + MARK_COLUMNS
+    def _instead(self, words: str) -> str:
+        """Words where type, size and duration stand otherwise."""
+        columns = self._layout.numbers
+        return pad(cut_end(words, columns), columns)
 
     def _numbers(self, request: Request | None, response: Response, url: str) -> tuple[str, str]:
         """Type, size and duration of an uncommon exchange, and its URL."""
         if response.status == _SWITCHED and request:
             if header(response, b"upgrade").lower() == b"websocket":
-                return pad("websocket open", self._numbers_columns), url.replace(_SCHEME, "wss://", 1)
-            return pad("upgraded", self._numbers_columns), url
+                return self._instead("websocket open"), url.replace(_SCHEME, "wss://", 1)
+            return self._instead("upgraded"), url
         kind = self._kinds[header(response, b"content-type")]
-        elapsed = f"{NONE:>{DURATION_COLUMNS}}{'':{MARK_COLUMNS}}"
+        elapsed = f"{NONE:>{DURATION_COLUMNS}}{'':{MARK_COLUMNS}}" if self._layout.duration else ""
         return f"{kind}{self._sizes[response.body_bytes]}{elapsed}", url
 
-    def _method_cell(self, method: str) -> tuple[str, int]:
-        text = cut_middle(escape(method), 2 * METHOD_COLUMNS) or who.UNKNOWN
-        columns = max(METHOD_COLUMNS, cells(text) + 1)
-        return self._palette.paint(self._palette.dim, text) + " " * (columns - cells(text)), columns
 
-    def _kind_cell(self, content_type: bytes) -> str:
-        return pad(kind_name(content_type), KIND_COLUMNS) if self._layout.kind else ""
-
-    def _status_cell(self, status: int) -> str:
-        return f"  {self._palette.paint(self._palette.status(status), f'{status or who.UNKNOWN:>3}')}  "
-
-    def _duration_cell(self, us: int, *, bad: bool) -> str:
-        text = duration_text(max(0, us) * 1000)
-        slow = us > _SLOW_US
-        blanks = " " * (DURATION_COLUMNS - len(text))
-        painted = self._palette.paint(self._palette.slow, text) if slow else text
-        mark = self._palette.paint(self._palette.bad, "!") if slow or bad else " "
-        return f"{blanks}{painted} {mark}"
+def _no_time(_ts_ns: int) -> str:
+    """For a terminal too narrow for one."""
+    return ""
 
 
 def _preview(data: bytes, columns: int) -> str:

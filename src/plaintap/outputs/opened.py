@@ -45,6 +45,14 @@ class Summing(Protocol):
 
 
 @runtime_checkable
+class Ticking(Protocol):
+    """A form that holds things back for a moment."""
+
+    def tick(self, now_ns: int) -> str:
+        """Whole lines of what has waited long enough; `now_ns` as in messages."""
+
+
+@runtime_checkable
 class Remarking(Protocol):
     """A form that has no place for some messages."""
 
@@ -69,9 +77,9 @@ class Output:
 
     @property
     def remark(self) -> str:
-        """`3 responses whose request was not seen are not in FILE`; "" when everything is."""
+        """`not in FILE: 3 responses whose request was not seen`; "" when everything is."""
         left_out = self._formatter.remark if isinstance(self._formatter, Remarking) else ""
-        return f"{left_out} are not in {self.choice.path}" if left_out else ""
+        return f"not in {self.choice.path}: {left_out}" if left_out else ""
 
     def set_clock_offset(self, clock_offset_ns: int) -> None:
         """From here on times of day are shown with this offset."""
@@ -94,6 +102,11 @@ class Output:
             data = "".join(map(formatter.format, messages)).encode()
         if data:
             self.sink.write(data)
+
+    def tick(self, now_ns: int) -> None:
+        """About once a second: what a form shows because time has passed."""
+        if isinstance(self._formatter, Ticking) and (text := self._formatter.tick(now_ns)):
+            self.sink.write(text.encode())
 
     def conclude(self, totals: Totals) -> None:
         """What a form says at the end; before the sink is drained."""

@@ -16,6 +16,7 @@ from plaintap.outputs.sizes import exact_bytes
 
 StreamMessage: TypeAlias = WebSocketMessage | ServerSentEvent | GrpcMessage
 _BINARY = "binary"
+_CLOSE_CODE_BYTES = 2
 
 
 class Piece(NamedTuple):
@@ -28,12 +29,15 @@ class Piece(NamedTuple):
     sent: bool
     ts_ns: int
     data: bytes
-    size_bytes: int
+    size_bytes: int | None
+    """None where no size is shown."""
     content_type: bytes = b""
     notes: tuple[str, ...] = ()
     """What is missing or odd; escaped."""
     about: str = ""
     """Escaped: the call, the event's id."""
+    on_the_wire: str = ""
+    """How many bytes were transferred, where that is another number."""
 
 
 def piece_of(message: StreamMessage | Raw) -> Piece:
@@ -50,9 +54,32 @@ def piece_of(message: StreamMessage | Raw) -> Piece:
     return Piece(name, word, sent, message.ts_ns, message.data, len(message.data))
 
 
-def _notes(missing_bytes: int, note: str) -> tuple[str, ...]:
-    lost = f"lost {exact_bytes(missing_bytes)} of it" if missing_bytes else ""
-    return tuple(filter(None, (lost, escape(note))))
+def opening(message: GrpcMessage) -> Piece:
+    """That the call was made, shown with the first message of it."""
+    call = f"{message.service}/{message.method}".encode("utf-8", "surrogateescape")
+    asked = message.outgoing == message.from_client
+    return Piece("grpc", "open", asked, message.first_ns, call, None)
+
+
+def left_out_bytes(message: WebSocketMessage | GrpcMessage) -> int:
+    """Of what the message is known to hold, those that the capture did not keep."""
+    # What was lost of a compressed message is not in its size.
+    elsewhere = message.missing_bytes if message.wire_bytes is None else 0
+    if isinstance(message, WebSocketMessage) and message.close_code is not None:
+        elsewhere += _CLOSE_CODE_BYTES
+    return max(0, message.size_bytes - len(message.data) - elsewhere)
+
+
+def _notes(message: StreamMessage, lost_where: str = "of it") -> tuple[str, ...]:
+    missing_bytes = message.missing_bytes
+    lost = f"lost {exact_bytes(missing_bytes)} {lost_where}" if missing_bytes else ""
+    unfinished = "incomplete" if not (message.complete or missing_bytes or message.note) else ""
+    return tuple(filter(None, (unfinished, lost, escape(message.note))))
+
+
+def _on_the_wire(message: WebSocketMessage | GrpcMessage) -> str:
+    wire_bytes = message.wire_bytes
+    return "" if wire_bytes in (None, message.size_bytes) else f"{exact_bytes(wire_bytes or 0)} on the wire"
 
 
 def _websocket(message: WebSocketMessage) -> Piece:
@@ -60,18 +87,17 @@ def _websocket(message: WebSocketMessage) -> Piece:
     if message.kind == "close" and message.close_code is not None:
         data = b"%d %b" % (message.close_code, data)
     word = "bin" if message.kind == _BINARY else message.kind
-    notes = _notes(message.missing_bytes, message.note)
-    if not message.complete and not message.missing_bytes:
-        notes = ("incomplete", *notes)
     kind = b"application/octet-stream" if message.kind == _BINARY else b""
-    return Piece("ws", word, message.outgoing, message.last_ns, data, message.size_bytes, kind, notes)
+    sent, wire = message.outgoing, _on_the_wire(message)
+    return Piece("ws", word, sent, message.last_ns, data, message.size_bytes, kind, _notes(message), "", wire)
 
 
 def _event(message: ServerSentEvent) -> Piece:
     data = message.data.encode("utf-8", "surrogateescape")
     about = f"id {escape(message.id)}" if message.id else ""
-    notes = _notes(0, message.note)
-    return Piece("sse", escape(message.event), not message.outgoing, message.ts_ns, data, len(data), b"", notes, about)
+    notes = _notes(message, "before it")
+    size_bytes, name = message.size_bytes, escape(message.event)
+    return Piece("sse", name, message.outgoing, message.last_ns, data, size_bytes, b"", notes, about)
 
 
 def _grpc(message: GrpcMessage) -> Piece:
@@ -79,6 +105,5 @@ def _grpc(message: GrpcMessage) -> Piece:
     data, kind = message.data, b"application/octet-stream"
     if message.fields is not None:
         data, kind = json.dumps(message.fields, ensure_ascii=False).encode("utf-8", "replace"), b"application/json"
-    notes = _notes(message.missing_bytes, message.note)
-    word = f"#{message.number}"
-    return Piece("grpc", word, message.outgoing, message.ts_ns, data, message.size_bytes, kind, notes, about)
+    word, sent, wire = f"#{message.number}", message.outgoing, _on_the_wire(message)
+    return Piece("grpc", word, sent, message.last_ns, data, message.size_bytes, kind, _notes(message), about, wire)

@@ -16,6 +16,7 @@ from plaintap.outputs.escape import escape, escape_bytes, escape_lines
 from plaintap.outputs.magic import binary_name
 from plaintap.outputs.packed import msgpack_as_json, protobuf_fields
 from plaintap.outputs.sizes import size
+from plaintap.outputs.wiretext import charset_of
 
 _SAMPLE_BYTES = 4096
 _ODD_SHARE = 0.05
@@ -25,15 +26,11 @@ _MAX_INDENT = 32
 
 # No \x00 among them: text has none, most binary formats do within their first bytes.
 _CONTROLS = bytes(byte for byte in range(1, 0x20) if byte not in b"\b\t\n\f\r\x1b")
-_CHARSET = re.compile(r"charset\s*=\s*\"?([-\w]+)", re.IGNORECASE)
-# Only charsets of the web: Python knows others (idna, punycode, unicode_escape) that strangers should not choose.
-_WEB_CHARSET = re.compile(
-    r"utf-?8|us-ascii|iso-8859-\d\d?|windows-125\d|utf-?16(le|be)?|koi8-[ru]|shift_jis|euc-(jp|kr)|iso-2022-jp"
-    r"|gb2312|gbk|gb18030|big5",
-    re.IGNORECASE,
-)
 JSON_LIMIT_BYTES = 16 << 20
 """A longer text is not broken into lines."""
+JSON_GROWTH_LIMIT = 8
+"""Blanks and line ends that breaking into lines may add, in times of the text; and `_FREE_BLANKS` more."""
+_FREE_BLANKS = 16_384
 PARTS_DEPTH_LIMIT = 4
 """A multipart body within more of them is text."""
 _JSON_SEQUENCE = ("/json-seq", "+json-seq")  # RFC 7464
@@ -110,11 +107,10 @@ def as_text(data: bytes) -> str | None:
 
 def _decode(data: bytes, content_type: bytes, *, final: bool) -> str | None:
     """As text, cut characters at the end left out; None for what is none."""
-    charset = _CHARSET.search(content_type.decode("latin-1"))
-    name = charset.group(1) if charset and _WEB_CHARSET.fullmatch(charset.group(1)) else "utf-8"
+    name = charset_of(content_type)
     sample = data[:_SAMPLE_BYTES]
     controls = len(sample) - len(sample.translate(None, _CONTROLS))
-    if not name.lower().startswith("utf-16") and (b"\0" in sample or controls > 1 + len(sample) * _ODD_SHARE):
+    if not name.startswith("utf-16") and (b"\0" in sample or controls > 1 + len(sample) * _ODD_SHARE):
         return None
     try:
         return codecs.getincrementaldecoder(name)().decode(data, final)
@@ -162,21 +158,28 @@ def _is_json(text: str, *, whole: bool) -> bool:
 def indent_json(text: str) -> str:
     """Breaks and indents, every token as it was: numbers and escapes are not rewritten.
 
-    Works on JSON that was cut, too.
+    Works on JSON that was cut, too. What would grow too much, being hardly more than brackets, stays as it is.
     """
     out: list[str] = []
     depth = 0
-    tokens = _JSON_TOKEN.findall(text)
-    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
+    left = JSON_GROWTH_LIMIT * len(text) + _FREE_BLANKS
+    tokens = (match[0] for match in _JSON_TOKEN.finditer(text))
+    token = next(tokens, "")
+    while token:
+        following = next(tokens, "")
         if token in {"{", "["}:
             depth += 1
-            out.append(token if following in {"}", "]"} else f"{token}\n{_INDENT * min(depth, _MAX_INDENT)}")
+            shown = token if following in {"}", "]"} else f"{token}\n{_INDENT * min(depth, _MAX_INDENT)}"
         elif token in {"}", "]"}:
             depth = max(0, depth - 1)
             empty = bool(out) and out[-1] in {"{", "["}
-            out.append(token if empty else f"\n{_INDENT * min(depth, _MAX_INDENT)}{token}")
-        elif token == ",":
-            out.append(f",\n{_INDENT * min(depth, _MAX_INDENT)}")
+            shown = token if empty else f"\n{_INDENT * min(depth, _MAX_INDENT)}{token}"
         else:
-            out.append(": " if token == ":" else token)
+            comma = f",\n{_INDENT * min(depth, _MAX_INDENT)}"
+            shown = comma if token == "," else ": " if token == ":" else token
+        out.append(shown)
+        left -= len(shown) - len(token)
+        if left < 0:
+            return text
+        token = following
     return "".join(out)

@@ -27,14 +27,13 @@ from plaintap.outputs.base import FormatOptions
 from plaintap.outputs.columns import WallClock, layout
 from plaintap.outputs.handshakes import connection_of, handshake_words
 from plaintap.outputs.lines import ABOUT, ASKED, WAS_ASKED, Lines
+from plaintap.outputs.opencalls import OpenCalls
 from plaintap.outputs.palette import palette
-from plaintap.outputs.pieces import StreamMessage, piece_of
+from plaintap.outputs.pieces import StreamMessage, opening, piece_of
 from plaintap.outputs.sizes import exact_bytes
 from plaintap.outputs.verbose import Blocks
 
 _RECORDS = 2  # -vv
-_CALLS = 256
-"""Open calls whose first message is kept."""
 
 
 class TextFormatter:
@@ -58,11 +57,11 @@ class TextFormatter:
             hex_dump=options.hex_dump,
             body_limit=options.body_limit,
             decode_body=options.decode_body,
+            name_peers=options.name_peers,
         )
         # Sessions that showed something; only needed, and only kept, with -v.
         self._shown: set[int] = set()
-        # The first messages of calls, shown once there is a second.
-        self._first: dict[tuple[int, int, bool], GrpcMessage] = {}
+        self._calls = OpenCalls()
         self._shows: dict[type, Callable[[Any], str]] = {
             WebSocketMessage: self._piece,
             ServerSentEvent: self._piece,
@@ -77,8 +76,8 @@ class TextFormatter:
     def format(self, message: Message) -> str:
         """See `outputs.base.Formatter`."""
         if isinstance(message, Exchange):
-            if message.grpc and self._first:
-                self._forget_calls(message.connection.session, message.stream)
+            if message.grpc and self._calls:
+                self._calls.ended(message.connection.session, message.stream)
             return self._exchange(message) if self._rich else self._lines.exchange(message)
         show = self._shows.get(type(message))
         return show(message) if show else ""
@@ -88,11 +87,6 @@ class TextFormatter:
             return self._lines.exchange(exchange) + self._blocks.hex_bodies(exchange)
         self._shown.add(exchange.connection.session)
         return self._blocks.exchange(exchange)
-
-    def _forget_calls(self, session: int, stream: int | None = None) -> None:
-        """One call is over, or all of a connection."""
-        for key in [key for key in self._first if key[0] == session and stream in (None, key[1])]:
-            del self._first[key]
 
     def _secrets(self, secrets: Secrets) -> str:
         """With -v only, one line per handshake. Who asked whom is not known of it."""
@@ -117,17 +111,24 @@ class TextFormatter:
         return line + self._blocks.piece_bytes(piece, offset=_offset(message)) if self._hex_dump else line
 
     def _grpc(self, message: GrpcMessage) -> str:
-        """A call of one message each way is a line of its own; of a stream each message is one, from its second on."""
+        """A short call of one message each way is a line of its own; of any other each message is one."""
         if self._verbose:
             return self._piece(message)
-        key = (message.connection.session, message.stream, message.outgoing)
-        if message.number == 1:
-            if len(self._first) >= _CALLS:
-                del self._first[next(iter(self._first))]
-            self._first[key] = message
-            return ""
-        first = self._first.pop(key, None)
-        return (self._piece(first) if first else "") + self._piece(message)
+        due = self._calls.due(message.last_ns)
+        return self._messages_of_calls([*due, *self._calls.take(message)])
+
+    def tick(self, now_ns: int) -> str:
+        """What is shown because time has passed: calls that stay open."""
+        return self._messages_of_calls(self._calls.due(now_ns)) if self._calls else ""
+
+    def _messages_of_calls(self, messages: list[GrpcMessage]) -> str:
+        """Each behind a line that says which call it is, where its call was not heard of before."""
+        out = []
+        for message in messages:
+            if self._calls.is_first(message):
+                out.append(self._lines.piece(message.connection, opening(message)))
+            out.append(self._piece(message))
+        return "".join(out)
 
     def _lost(self, lost: Lost) -> str:
         sent = lost.direction == WRITE
@@ -151,8 +152,8 @@ class TextFormatter:
             peer = who.peer(connection.socket) or "an unknown address"
             text = f"{left}ended ({ended.reason}), {peer}: {', '.join(facts)}\n{self._gap}"
         self._shown.discard(connection.session)
-        if self._first:
-            self._forget_calls(connection.session)
+        if self._calls:
+            self._calls.ended(connection.session)
         self._lines.forget(connection)
         return text
 

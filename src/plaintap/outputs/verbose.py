@@ -18,7 +18,7 @@ from plaintap.outputs.palette import Palette
 from plaintap.outputs.pieces import Piece
 from plaintap.outputs.pretty import as_text, show_body
 from plaintap.outputs.remarks import header
-from plaintap.outputs.sizes import duration, exact_bytes, size
+from plaintap.outputs.sizes import count, duration, exact_bytes, size
 from plaintap.outputs.suites import suite_name, version_name
 
 
@@ -26,13 +26,21 @@ class Blocks:
     """Makes blocks, each with an empty line behind it; keeps nothing."""
 
     def __init__(
-        self, *, clock: WallClock, palette: Palette, hex_dump: bool, body_limit: int, decode_body: DecodeBody
+        self,
+        *,
+        clock: WallClock,
+        palette: Palette,
+        hex_dump: bool,
+        body_limit: int,
+        decode_body: DecodeBody,
+        name_peers: bool = False,
     ) -> None:
         self._clock = clock
         self._palette = palette
         self._hex_dump = hex_dump
         self._body_limit = body_limit
         self._decode_body = decode_body
+        self._name_peers = name_peers
 
     def exchange(self, exchange: Exchange) -> str:
         """The line about the connection, the request, the response."""
@@ -50,7 +58,7 @@ class Blocks:
         out.append("\n")
         out.extend(f"{self._status(exchange, status, '')}\n" for status in exchange.interim)
         if exchange.more_interim:
-            out.append(f"… {exchange.more_interim} more interim responses\n")
+            out.append(f"… {count(exchange.more_interim, 'more interim response')}\n")
         if response:
             out.append(f"{self._status(exchange, response.status, escape(response.reason))}\n")
             out.append(self._message(response, "response", call=exchange.grpc is not None))
@@ -81,7 +89,8 @@ class Blocks:
         where = f" at offset {offset:,}" if offset or piece.name == "raw" else ""
         notes = "".join(map(self._remark, piece.notes))
         line = f"{self._clock.text(piece.ts_ns)}  {self._who(connection, arrow)}"
-        title = f"{line}   {what}: {exact_bytes(piece.size_bytes)} {verb}{where}\n"
+        wire = f", {piece.on_the_wire}" if piece.on_the_wire else ""
+        title = f"{line}   {what}: {exact_bytes(piece.size_bytes or 0)} {verb}{wire}{where}\n"
         return f"{title}{self.piece_bytes(piece, offset=offset)}{notes}\n"
 
     def piece_bytes(self, piece: Piece, *, offset: int) -> str:
@@ -123,7 +132,9 @@ class Blocks:
 
     def _who(self, connection: Connection, arrow: str) -> str:
         process = self._palette.paint(self._palette.head, who.process(connection))
-        return f"{process} {arrow} {who.peer(connection.socket) or who.UNKNOWN}"
+        address = who.peer(connection.socket) or who.UNKNOWN
+        peer = f"{who.process(connection.peer)} at " if self._name_peers and connection.peer else ""
+        return f"{process} {arrow} {peer}{address}"
 
     def _status(self, exchange: Exchange, status: int, reason: str) -> str:
         head: HttpHead | None = exchange.response or exchange.request

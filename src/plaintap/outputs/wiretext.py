@@ -81,12 +81,16 @@ def _escape_char(char: str) -> str:
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
+def charset_of(content_type: bytes) -> str:
+    """That of the web which is named, in lower case; `utf-8` where none is."""
+    found = _CHARSET.search(content_type)
+    name = found[1].decode().lower() if found else "utf-8"
+    return "utf-8" if name in ("utf8", "us-ascii") else name
+
+
 def _rule(content_type: bytes) -> tuple[str, bool, bool]:
     """Charset, whether it says it is text, whether it says it is not."""
-    charset = _CHARSET.search(content_type)
-    name = charset[1].decode().lower() if charset else "utf-8"
-    name = "utf-8" if name in ("utf8", "us-ascii") else name
-    return name, bool(_TEXTUAL.match(content_type)), bool(_BINARY.match(content_type))
+    return charset_of(content_type), bool(_TEXTUAL.match(content_type)), bool(_BINARY.match(content_type))
 
 
 _RULES: Memo[bytes, tuple[str, bool, bool]] = Memo(_rule, limit=512)
@@ -95,12 +99,12 @@ _RULES: Memo[bytes, tuple[str, bool, bool]] = Memo(_rule, limit=512)
 def body_text(data: bytes, content_type: bytes, *, whole: bool = True, utf8: bool = False) -> str | None:
     """The text that `data` is, or None where it is none.
 
-    It is what decodes by the charset of its type, else as UTF-8, and has no NUL and, unless its type says that it is
-    text, no other control characters than text has. Of data that is not whole, half a character at the end goes.
+    It is what decodes by the charset of its type, else as UTF-8, and, unless its type says that it is text, has no
+    other control characters than text has. Of data that is not whole, half a character at the end goes.
     With `utf8` any other charset is no text: for readers who make bytes of it again.
     """
     charset, textual, binary = _RULES[content_type]
-    if binary or (b"\0" in data and charset == "utf-8"):
+    if binary or (b"\0" in data and charset == "utf-8" and not textual):
         return None
     if charset != "utf-8":
         return None if utf8 else _decoded(data, charset, whole=whole)

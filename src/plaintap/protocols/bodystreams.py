@@ -54,7 +54,7 @@ def _event_stream(_head: Request | Response, context: StreamContext) -> BodyStre
     return SseStream(
         context.connection,
         context.emit,
-        outgoing=context.outgoing,
+        outgoing=not context.outgoing,
         request=context.request,
         stream=context.stream,
         options=context.options,

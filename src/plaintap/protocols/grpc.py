@@ -41,6 +41,7 @@ class GrpcStream:
         "_coding",
         "_connection",
         "_emit",
+        "_first_ns",
         "_flags",
         "_from_client",
         "_head",
@@ -96,6 +97,8 @@ class GrpcStream:
         self._missing_bytes = 0
         self._lost_framing = False
         self._now_ns = 0
+        self._first_ns = 0
+        """Of the message begun."""
         self.count = 0
         """Messages begun."""
         self.notes: list[str] = []
@@ -109,6 +112,8 @@ class GrpcStream:
         end = len(data)
         while at < end:
             if self._left < 0:
+                if not self._head:
+                    self._first_ns = ts_ns
                 head = self._head + data[at : at + _HEAD_BYTES - len(self._head)]
                 at += len(head) - len(self._head)
                 if len(head) < _HEAD_BYTES:
@@ -183,11 +188,14 @@ class GrpcStream:
         if self._emit is None:
             return
         notes = []
-        whole = not missing_bytes and not unfinished_bytes
+        complete = whole = not missing_bytes and not unfinished_bytes
+        size_bytes, wire_bytes = self._size_bytes, None
         if unfinished_bytes:
             notes.append(f"unfinished, {unfinished_bytes} bytes did not come")
         if flags & 1:
-            data, note = self.decompressed(data, self._limit, whole=whole and len(data) == self._size_bytes)
+            unfolded, note = self.decompressed(data, self._limit, whole=whole and len(data) == size_bytes)
+            if unfolded is not None:
+                data, size_bytes, wire_bytes = unfolded, len(unfolded), size_bytes
             whole = whole and not note
         elif len(data) < self._size_bytes - missing_bytes - unfinished_bytes:
             note = f"cut at {self._limit} bytes"
@@ -206,32 +214,35 @@ class GrpcStream:
                 connection=self._connection,
                 outgoing=self._outgoing,
                 from_client=self._from_client,
-                ts_ns=self._now_ns,
                 service=self._service,
                 method=self._method,
                 data=data,
-                size_bytes=self._size_bytes,
+                size_bytes=size_bytes,
+                first_ns=self._first_ns,
+                last_ns=self._now_ns,
                 number=self.count,
                 compressed=bool(flags & 1),
                 fields=fields,
                 missing_bytes=missing_bytes,
+                complete=complete,
                 note="; ".join(notes),
                 stream=self._stream,
                 request=self._request,
+                wire_bytes=wire_bytes,
             )
         )
 
-    def decompressed(self, data: bytes, limit_bytes: int, *, whole: bool) -> tuple[bytes, str]:
-        """The message unfolded as far as may be, and a note where that is not all of it."""
+    def decompressed(self, data: bytes, limit_bytes: int, *, whole: bool) -> tuple[bytes | None, str]:
+        """The message unfolded as far as may be, None where nobody can, and a note where that is not all of it."""
         coding = self._coding
         if coding in ("", "identity"):
             # Who was attached to late may have missed the name.
             coding = _MAGIC.get(data[:2], "")
             if not coding:
-                return data, "compressed, by a coding nobody named"
+                return None, "compressed, by a coding nobody named"
         decoder = DECODERS.get(coding)
         if decoder is None:
-            return data, f"compressed by {coding}, which is unknown here"
+            return None, f"compressed by {coding}, which is unknown here"
         grown = max(len(data) * UNFOLDING_RATIO_LIMIT, 1)
         unfolded, note = decoder(data, min(limit_bytes, UNFOLDED_LIMIT_BYTES, grown))
         if not whole and not note:

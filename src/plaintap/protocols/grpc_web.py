@@ -35,7 +35,8 @@ class GrpcWebStream(GrpcStream):
             super()._finished(flags, data, unfinished_bytes=unfinished_bytes, missing_bytes=missing_bytes)
             return
         if flags & 1:
-            data, note = self.decompressed(data, TRAILERS_LIMIT_BYTES, whole=not missing_bytes)
+            unfolded, note = self.decompressed(data, TRAILERS_LIMIT_BYTES, whole=not missing_bytes)
+            data = data if unfolded is None else unfolded
             if note:
                 self._note(f"grpc-web trailers: {note}")
         if missing_bytes or unfinished_bytes:

@@ -4,7 +4,8 @@
 A message is an object; its keys are field numbers in decimal, in the order in which they first came. A field that
 came once is its value, one that came more often a list of its values. What a value is, by wire type:
 
-- varint: a number, from -2^63 to 2^63-1. Zigzag (`sint32`, `sint64`) is not undone, `true` is 1.
+- varint: a number, from -2^63 to 2^63-1, and beyond 2^53, which not everything that reads JSON keeps, a string of
+  its digits. Zigzag (`sint32`, `sint64`) is not undone, `true` is 1.
 - 64 bits: `{"fixed64": n, "double": x}`, without `double` where that is no finite number.
 - 32 bits: `{"fixed32": n, "float": x}`, likewise.
 - length-delimited: a string where the bytes are UTF-8 without control characters (tab and line ends are none); else
@@ -30,6 +31,8 @@ FIELDS_LIMIT = 10_000
 """Of one message, those of nested ones included, and those of guesses that came to nothing."""
 DEPTH_LIMIT = 32
 """Messages in messages; what is deeper is shown as bytes."""
+EXACT_LIMIT = (1 << 53) - 1
+"""The largest integer that a double, and so many a reader of JSON, keeps apart from its neighbours."""
 NUMBER_LIMIT = (1 << 29) - 1
 """The largest number a field can have."""
 
@@ -70,6 +73,11 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
                 raise ProtobufError("a varint of more than 10 bytes")
     except IndexError:
         raise ProtobufError("ends within a varint") from None
+
+
+def exact(value: int) -> int | str:
+    """A number that is the same wherever JSON is read; a string where it might not be."""
+    return value if -EXACT_LIMIT <= value <= EXACT_LIMIT else str(value)
 
 
 def signed(value: int) -> int:
@@ -150,7 +158,7 @@ def _message(data: bytes, at: int, *, depth: int, steps: Steps, group: int) -> t
 def read_value(data: bytes, at: int, *, number: int, wire_type: int, depth: int, steps: Steps) -> tuple[object, int]:
     if wire_type == VARINT:
         value, at = read_varint(data, at)
-        return (value - (1 << 64) if value >> 63 else value), at
+        return (value if value <= EXACT_LIMIT else exact(signed(value))), at
     if wire_type == LEN:
         raw, at = read_delimited(data, at, number)
         return _delimited(raw, depth=depth, steps=steps), at
@@ -173,7 +181,7 @@ def _fixed(data: bytes, at: int, wire_type: int) -> tuple[dict[str, object], int
         value, real, name = {"fixed32": U32.unpack(raw)[0]}, finite_float(raw), "float"
     else:
         (real,) = DOUBLE.unpack(raw)
-        value, name = {"fixed64": U64.unpack(raw)[0]}, "double"
+        value, name = {"fixed64": exact(U64.unpack(raw)[0])}, "double"
     if real is not None and math.isfinite(real):
         value[name] = real
     return value, at + size

@@ -3,7 +3,8 @@
 
 - Names are those of the .proto file. A field that was not sent is left out; one that is not in the schema has its
   number in decimal for a key and the value it has without a schema (protobuf.py).
-- Integers are numbers, 64-bit ones too; `bytes` are base64 in a string; `float` and `double` are numbers or the
+- Integers are numbers, 64-bit ones strings, as in protobuf's own JSON: not everything that reads JSON keeps all of
+  their digits. `bytes` are base64 in a string; `float` and `double` are numbers or the
   strings `NaN`, `Infinity`, `-Infinity`; an enum is the name of its value, or the number where it has none.
 - `repeated` is a list, packed or not; a map an object, its keys as text. Messages and groups are objects.
 
@@ -32,6 +33,10 @@ def _int32(value: int) -> int:
     return value - (1 << 32) if value >> 31 else value
 
 
+def _int64(value: int) -> str:
+    return str(protobuf.signed(value))
+
+
 def _zigzag(value: int) -> int:
     return value >> 1 ^ -(value & 1)
 
@@ -52,19 +57,19 @@ def _not_finite(value: float) -> str:
 
 VARINTS: dict[str, Callable[[int], object]] = {
     "int32": _int32,
-    "int64": protobuf.signed,
+    "int64": _int64,
     "uint32": lambda value: value & 0xFFFF_FFFF,
-    "uint64": lambda value: value,
+    "uint64": str,
     "sint32": lambda value: _zigzag(value & 0xFFFF_FFFF),
-    "sint64": _zigzag,
+    "sint64": lambda value: str(_zigzag(value)),
     "bool": bool,
 }
 FIXED: dict[str, tuple[int, int, Callable[[bytes], object]]] = {
     "fixed32": (I32, 4, lambda raw: U32.unpack(raw)[0]),
     "sfixed32": (I32, 4, lambda raw: _I32.unpack(raw)[0]),
     "float": (I32, 4, _float),
-    "fixed64": (I64, 8, lambda raw: U64.unpack(raw)[0]),
-    "sfixed64": (I64, 8, lambda raw: _I64.unpack(raw)[0]),
+    "fixed64": (I64, 8, lambda raw: str(U64.unpack(raw)[0])),
+    "sfixed64": (I64, 8, lambda raw: str(_I64.unpack(raw)[0])),
     "double": (I64, 8, _double),
 }
 DELIMITED: dict[str, Callable[[bytes], object]] = {

@@ -24,7 +24,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class SseStream:
-    """The events of one response.
+    """The events of one response; `outgoing` says that this process sends them.
 
     An event's id is the last one sent, as the standard has it; its `retry_ms` what was sent since the event before.
     """
@@ -35,8 +35,10 @@ class SseStream:
         "_connection",
         "_cut",
         "_data",
+        "_data_bytes",
         "_emit",
         "_event",
+        "_first_ns",
         "_has_data",
         "_id",
         "_limit",
@@ -70,6 +72,8 @@ class SseStream:
         self._limit = min(options.body_limit, EVENT_LIMIT_BYTES)
         self._line_limit = max(self._limit, NAME_LIMIT_BYTES) + _FIELD_BYTES
         self._now_ns = 0
+        self._first_ns: int | None = None
+        """Of the event begun."""
         self._at_start = True
         self._after_cr = False
         """A line end that comes now belongs to the one before."""
@@ -80,6 +84,8 @@ class SseStream:
         """After a loss: until a blank line."""
         self._lost_bytes = 0
         self._data = bytearray()
+        self._data_bytes = 0
+        """What is beyond the limit included."""
         self._has_data = False
         self._cut = False
         self._event = ""
@@ -119,6 +125,8 @@ class SseStream:
             self._dispatch("unfinished")
 
     def _begun_line(self, data: bytes) -> None:
+        if self._first_ns is None:
+            self._first_ns = self._now_ns
         room = self._line_limit - self._line_bytes
         if room > 0 and not self._seeking:
             self._line += data[:room]
@@ -140,15 +148,17 @@ class SseStream:
         if self._seeking:
             self._seeking = length > 0
         elif line:
-            self._field(line, cut=length > len(line))
+            if self._first_ns is None:
+                self._first_ns = self._now_ns
+            self._field(line, cut_bytes=length - len(line))
         else:
             self._dispatch("")
 
-    def _field(self, line: bytes, *, cut: bool) -> None:
+    def _field(self, line: bytes, *, cut_bytes: int) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._add_data(value, cut=cut)
+            self._add_data(value, cut_bytes=cut_bytes)
         elif name == b"event":
             self._event = value[:NAME_LIMIT_BYTES].decode("utf-8", "replace")
         elif name == b"id":
@@ -157,37 +167,41 @@ class SseStream:
         elif name == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
             self._retry_ms = int(value)
 
-    def _add_data(self, value: bytes, *, cut: bool) -> None:
+    def _add_data(self, value: bytes, *, cut_bytes: int) -> None:
         if self._has_data:
             value = b"\n" + value
         self._has_data = True
         room = self._limit - len(self._data)
         self._data += value[:room] if room > 0 else b""
-        self._cut = self._cut or cut or len(value) > room
+        self._data_bytes += len(value) + cut_bytes
+        self._cut = self._cut or cut_bytes > 0 or len(value) > room
 
     def _dispatch(self, note: str) -> None:
         if not self._has_data:
             self._event = ""
+            self._first_ns = None
             return
         notes = [note] if note else []
         if self._cut:
             notes.append(f"cut at {self._limit} bytes")
-        if self._lost_bytes:
-            notes.append(f"{self._lost_bytes} bytes lost before it")
         # A character that the limit cut is not shown as a damaged one.
         data, _ = utf_8_decode(self._data, "replace", not self._cut)
         self._emit(
             ServerSentEvent(
                 connection=self._connection,
                 outgoing=self._outgoing,
-                ts_ns=self._now_ns,
                 event=self._event or "message",
                 data=data,
+                size_bytes=self._data_bytes,
+                first_ns=self._now_ns if self._first_ns is None else self._first_ns,
+                last_ns=self._now_ns,
                 id=self._id,
                 retry_ms=self._retry_ms,
+                missing_bytes=self._lost_bytes,
+                complete=not note,
+                note="; ".join(notes),
                 stream=self._stream,
                 request=self._request,
-                note="; ".join(notes),
             )
         )
         self._lost_bytes = 0
@@ -196,5 +210,7 @@ class SseStream:
 
     def _forget(self) -> None:
         self._data = bytearray()
+        self._data_bytes = 0
+        self._first_ns = None
         self._has_data = self._cut = False
         self._event = ""

@@ -85,11 +85,11 @@ class Inflater:
         "_kept",
         "_known_bytes",
         "_limit",
-        "_out_bytes",
         "_resets",
         "_shadow",
         "_unknown_bytes",
         "note",
+        "out_bytes",
     )
 
     def __init__(self, *, window_bits: int, resets: bool, limit: int, from_start: bool) -> None:
@@ -104,15 +104,16 @@ class Inflater:
         self._shadow: _Decompress | None = None
         self._known_bytes = 0
         self._kept = bytearray()
-        self._out_bytes = 0
         self._unknown_bytes = 0
         self._final_blocks = 0
         self.note = ""
         """Of the message that ended last."""
+        self.out_bytes = 0
+        """What it inflated to, beyond the limit too."""
 
     def begin(self) -> None:
         self._kept = bytearray()
-        self._out_bytes = self._unknown_bytes = self._final_blocks = 0
+        self.out_bytes = self._unknown_bytes = self._final_blocks = 0
         self.note = ""
         if self._resets or self._is_fresh:
             self._is_fresh = False
@@ -146,8 +147,8 @@ class Inflater:
             if not self.note and self._inflater is not None and self._inflater.eof:
                 self._fail("damaged")
         notes = [self.note] if self.note else []
-        if self._out_bytes > self._limit:
-            notes.append(f"the first {self._limit} of {self._out_bytes} inflated bytes")
+        if self.out_bytes > self._limit:
+            notes.append(f"the first {self._limit} of {self.out_bytes} inflated bytes")
         if self._unknown_bytes:
             notes.append(f"{self._unknown_bytes} bytes copied from before the capture or a loss are shown as ?")
         failed = bool(self.note) and not self._kept
@@ -167,7 +168,7 @@ class Inflater:
         except zlib.error:
             self._fail("damaged")
             return None
-        self._out_bytes += len(out)
+        self.out_bytes += len(out)
         self._free_bytes -= len(out)
         if len(self._kept) < self._limit:
             self._kept += out[: self._limit - len(self._kept)]

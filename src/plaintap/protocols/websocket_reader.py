@@ -251,6 +251,7 @@ class Reader:
         data = bytes(frame.data)
         is_text = frame.kind == "text" and not frame.missing_bytes
         whole = complete and frame.size_bytes == len(data)
+        inflated_bytes = None
         if frame.compressed:
             whole = complete
             inflater = self._inflater
@@ -258,14 +259,14 @@ class Reader:
             note = inflater.note if inflater else ""
             if note:
                 frame.note(note)
-            if inflated is not None:
-                data = inflated
+            if inflater and inflated is not None:
+                data, inflated_bytes = inflated, inflater.out_bytes
             elif self._limit:
                 frame.note("shown compressed")
             is_text = is_text and inflated is not None and not note
         if is_text and not is_utf8(data, whole=whole):
             frame.note("not UTF-8")
-        self._emit_built(frame, data, ts_ns, complete=complete)
+        self._emit_built(frame, data, ts_ns, complete=complete, inflated_bytes=inflated_bytes)
 
     def _finish_control(self, frame: Building, ts_ns: int, *, complete: bool) -> None:
         data, code = bytes(frame.data), None
@@ -280,7 +281,16 @@ class Reader:
                 frame.note("half a code")
         self._emit_built(frame, data[: self._limit], ts_ns, complete=complete, code=code)
 
-    def _emit_built(self, frame: Building, data: bytes, ts_ns: int, *, complete: bool, code: int | None = None) -> None:
+    def _emit_built(
+        self,
+        frame: Building,
+        data: bytes,
+        ts_ns: int,
+        *,
+        complete: bool,
+        code: int | None = None,
+        inflated_bytes: int | None = None,
+    ) -> None:
         self.messages += 1
         self._emit(
             WebSocketMessage(
@@ -288,7 +298,7 @@ class Reader:
                 self._outgoing,
                 frame.kind,
                 data,
-                frame.size_bytes,
+                frame.size_bytes if inflated_bytes is None else inflated_bytes,
                 frame.first_ns,
                 ts_ns,
                 close_code=code,
@@ -300,6 +310,7 @@ class Reader:
                 stream=self._stream,
                 request=self._request,
                 from_client=self.from_client,
+                wire_bytes=None if inflated_bytes is None else frame.size_bytes,
             )
         )
 

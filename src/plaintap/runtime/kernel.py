@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs of one family in the kernel: filtered, linked, drained, counted, closed.
+"""The programs in the kernel: filtered, linked, drained, counted, closed.
 
 It knows nothing of TLS libraries: what to probe comes from the modules as offsets and cookies. Which programs there
 are and how they are loaded is programs.py's, what the map of sessions says at the end, open_sessions.py's.
@@ -11,7 +11,7 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from plaintap import _native
@@ -42,9 +42,9 @@ class Probe:
 
 
 class Kernel:
-    """One family's programs; everything hangs on file descriptors and goes with the process."""
+    """The programs for some families of libraries; everything hangs on file descriptors and goes with the process."""
 
-    def __init__(self, family: str, filters: Filters, wanted: Wanted, *, ring_bytes: int) -> None:
+    def __init__(self, families: Collection[str], filters: Filters, wanted: Wanted, *, ring_bytes: int) -> None:
         """Loads the programs. Raises PrivilegeError, KernelError, UsageError (cgroup path)."""
         self.filters = filters
         self._wanted = wanted
@@ -56,7 +56,7 @@ class Kernel:
         self._layouts: dict[bytes, int] = {}
         """The number of each that was set."""
         self._on_demand: OnDemand | None = None
-        self._programs = Programs(family, filters, wanted, ring_bytes=ring_bytes)
+        self._programs = Programs(families, filters, wanted, ring_bytes=ring_bytes)
         self._links = self._programs.links
         try:
             self._set_filters()
@@ -133,6 +133,10 @@ class Kernel:
             _native.map_update(self._programs.map_fd("pt_layouts"), PID.pack(number), packed)
             self._layouts[packed] = number
         _native.map_update(self._programs.map_fd("pt_layout_of"), PID.pack(library), PID.pack(number))
+
+    def set_go_layout(self, library: int, packed: bytes) -> None:
+        """The same of a Go program (`kernel_layout.pack_go_layout`), before its first probe."""
+        _native.map_update(self._programs.map_fd("pt_go_layouts"), PID.pack(library), packed)
 
     def add_pid(self, pid: int) -> None:
         """Captures this process too, and with `follow` its descendants."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layout as the programs take it: `struct pt_layout` of bpf/include/layout.h.
+"""A layout as the programs take it: `struct pt_layout` of bpf/include/layout.h, `struct pt_go_layout` of golang.h.
 
 Of the TLS 1.3 secrets the programs know only the block that holds them all; where each is in it is for who reads the
 records.
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LAYOUT = struct.Struct("<BB 19H")
+GO_LAYOUT = struct.Struct("<QQ7Hh")
 NO_FIELD = 0xFFFF
 BLOCK_MAX_BYTES = 1024
 SECRET_BYTES = 64
@@ -22,6 +23,11 @@ SECRET_BYTES = 64
 def pack_layout(fields: Mapping[str, int], *, has_type: bool) -> bytes:
     """The bytes for fields by the names of the struct; a field that is missing does not exist."""
     return LAYOUT.pack(1, has_type, *(fields.get(name, NO_FIELD) for name in _FIELDS))
+
+
+def pack_go_layout(fields: Mapping[str, int]) -> bytes:
+    """The bytes for fields by the names of the struct."""
+    return GO_LAYOUT.pack(*(fields[name] for name in _GO_FIELDS))
 
 
 def secrets_block(offsets: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
@@ -45,6 +51,18 @@ def secrets_block(offsets: Mapping[str, int]) -> tuple[dict[str, int], dict[str,
     return fields, inside
 
 
+_GO_FIELDS = (
+    "type_tcp",
+    "type_unix",
+    "conn",
+    "tcp_fd",
+    "sysfd",
+    "vers",
+    "cipher_suite",
+    "client_protocol",
+    "server_name",
+    "g_tls_offset",
+)
 _FIELDS = (
     "version",
     "references",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which programs of a family this kernel gets, and loading them: with type information or without, by what way of
+"""Which programs this kernel gets, and loading them: with type information or without, by what way of
 telling sockets, for probes linked together or one by one.
 
 Where they are linked, but for the hooks that tell sockets, and what the maps hold is kernel.py's.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -23,9 +23,10 @@ from plaintap.runtime.privileges import refused
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 UPROBE_MULTI = 48  # BPF_TRACE_UPROBE_MULTI, include/uapi/linux/bpf.h
+OBJECT = "tls"
 NAME_PROGRAMS = ("pt_ctrl", "pt_server_name")
 """Of what is shown beside plaintext."""
-PROBE_PROGRAMS = (
+OPENSSL_PROGRAMS = (
     "pt_call_enter",
     "pt_call_return",
     "pt_handshake_enter",
@@ -37,6 +38,11 @@ PROBE_PROGRAMS = (
     *NAME_PROGRAMS,
 )
 BIO_PROGRAMS = ("pt_bio_write", "pt_bio_read_enter", "pt_bio_read_return")
+GO_PROGRAMS = ("pt_go_enter", "pt_go_return", "pt_go_handshake", "pt_go_keylog", "pt_go_close")
+GO_SECRETS_PROGRAMS = ("pt_go_handshake", "pt_go_keylog")
+PROBE_PROGRAMS = (*OPENSSL_PROGRAMS, *GO_PROGRAMS)
+PROBES_OF = {"openssl": (*OPENSSL_PROGRAMS, *BIO_PROGRAMS), "gotls": GO_PROGRAMS}
+"""By the family of libraries that they are for; of BIO_PROGRAMS only with type information."""
 TRACEPOINTS = {"pt_process_exit": "sched_process_exit", "pt_process_exec": "sched_process_exec"}
 CLOSE_TRACEPOINTS = {"pt_socket_state": "inet_sock_set_state", "pt_socket_destroy": "tcp_destroy_sock"}
 """With type information, where plaintext is wanted; a kernel may lack them."""
@@ -52,7 +58,7 @@ FOLLOW_TRACEPOINTS = {
 class Programs:
     """The programs that were loaded, and the links by which they are told sockets."""
 
-    def __init__(self, family: str, filters: Filters, wanted: Wanted, *, ring_bytes: int) -> None:
+    def __init__(self, families: Collection[str], filters: Filters, wanted: Wanted, *, ring_bytes: int) -> None:
         """Loads them. Raises PrivilegeError, KernelError, and UsageError for what cannot be forced."""
         check_forced()
         self.core = not is_forced("noncore")
@@ -65,7 +71,7 @@ class Programs:
         """The ways that were tried in vain, and why."""
         self.links: list[int] = []
         """Of the way; whoever takes them closes them."""
-        self._family = family
+        self._families = families
         self._filters = filters
         self._wanted = wanted
         self._config = pack_config(filters, wanted, self_tgid=os.getpid(), ring_bytes=ring_bytes)
@@ -95,8 +101,8 @@ class Programs:
 
     def _load(self, way: sockets.Way | None) -> _native.Object:
         variant = "core" if self.core else "noncore"
-        image = resources.files("plaintap").joinpath(f"bpf/{self._family}.{variant}.bpf.o").read_bytes()
-        programs = _native.Object(image, self._family)
+        image = resources.files("plaintap").joinpath(f"bpf/{OBJECT}.{variant}.bpf.o").read_bytes()
+        programs = _native.Object(image, OBJECT)
         try:
             programs.set_initial(".rodata.config", self._config)
             programs.set_max_entries("pt_ring", self._ring_bytes)
@@ -113,9 +119,7 @@ class Programs:
         return programs
 
     def _choose(self, programs: _native.Object, way: sockets.Way | None) -> None:
-        probes: tuple[str, ...] = PROBE_PROGRAMS
         if self.core:
-            probes += BIO_PROGRAMS
             for name in FOLLOW_TRACEPOINTS:
                 programs.set_autoload(name, self._filters.follow)
             chosen = {hook.program for hook in sockets.HOOKS[way]} if way else set()
@@ -125,11 +129,19 @@ class Programs:
                 programs.set_autoload(name, name in chosen)
         elif self._filters.follow:
             raise KernelError("following a command's descendants takes type information (BTF)", hint=_BTF_HINT)
-        for name in NAME_PROGRAMS:
-            programs.set_autoload(name, self._wanted.plaintext)
-        if self.multi:
-            for name in probes:
-                programs.set_attach_type(name, UPROBE_MULTI)
+        self._choose_probes(programs)
+
+    def _choose_probes(self, programs: _native.Object) -> None:
+        unwanted = set() if self._wanted.plaintext else set(NAME_PROGRAMS)
+        if not self._wanted.secrets:
+            unwanted |= set(GO_SECRETS_PROGRAMS)
+        for family, names in PROBES_OF.items():
+            for name in names:
+                if name in BIO_PROGRAMS and not self.core:
+                    continue  # not in the object
+                programs.set_autoload(name, family in self._families and name not in unwanted)
+                if self.multi:
+                    programs.set_attach_type(name, UPROBE_MULTI)
 
     def has(self, name: str) -> bool:
         """Whether this program was loaded: not every variant has every one."""

@@ -51,9 +51,10 @@ class Capture:
         """init: checks privileges, opens outputs, forks the command, loads the programs."""
         self._began = time.monotonic()
         self._common = common = config.common
-        tls = config.modules["tls"]
+        tls = config.modules.get("tls", TlsConfig())
         assert isinstance(tls, TlsConfig)
-        self._only = tls.libssl
+        self._modules = [MODULES[name] for name in config.modules]
+        self._only = {name: module.only for name, module in config.modules.items() if module.only}
         self._layouts = Layouts(ssl_version=tls.ssl_version, keys=common.wants_secrets, notice=reporter.notice)
         self._reporter = reporter
         self._stopping = False
@@ -96,10 +97,10 @@ class Capture:
         undo.callback(self.pipeline.abandon)
         self._recording = Recording(common.record, clock_offset_ns=offset_ns, ended=self._recording_ended)
         undo.callback(self._recording.close)
-        module = MODULES["tls"]
         undo.callback(self._layouts.close)
         wanted = Wanted(plaintext=common.wants_text, secrets=common.wants_secrets)
-        self._kernel = Kernel(module.family, filters, wanted, ring_bytes=ring_bytes)
+        families = {module.family for module in self._modules}
+        self._kernel = Kernel(families, filters, wanted, ring_bytes=ring_bytes)
         undo.callback(self._kernel.close)
         self._say_how_sockets_are_told()
         self._libraries = Libraries(
@@ -115,7 +116,7 @@ class Capture:
             undo.callback(self._packets.close)
         link_pids = common.pid if len(common.pid) <= LINK_PIDS_MAX and not self._child else ()
         self._attacher = Attacher(
-            module,
+            [module for module in self._modules if module.name not in self._only],
             self._kernel,
             attached=self._libraries.attached,
             debug=self._reporter.debug,
@@ -147,9 +148,9 @@ class Capture:
         """start: attaches everything that is there now."""
         go_first()
         processes = tls_processes = 0
-        if self._only:
-            self._attacher.attach_path(self._only)
-        else:
+        for name, path in self._only.items():
+            self._attacher.attach_path(path, MODULES[name])
+        if self._looks_around:
             if not self._child:
                 self._watcher = Watcher(self._look_at, failed=self._watch_failed)
                 self._undo.callback(self._watcher.close)
@@ -174,6 +175,11 @@ class Capture:
             keys_to=self.pipeline.keys_to,
             packets_to=self._packets.place if self._packets else "",
         )
+
+    @property
+    def _looks_around(self) -> bool:
+        """Whether there are modules that were not given the one file they are for."""
+        return len(self._only) < len(self._modules)
 
     def _look_at(self, mapping: Mapping) -> bool:
         return self._attacher.look_at_mapping(mapping.pid, mapping.device, mapping.inode)
@@ -244,7 +250,7 @@ class Capture:
         if not isinstance(fact, ProcessHeld):
             return
         try:
-            if self._only or not self._attacher.look_at_mapping(fact.pid, fact.device, fact.inode):
+            if not self._looks_around or not self._attacher.look_at_mapping(fact.pid, fact.device, fact.inode):
                 self._reporter.debug(f"pid {fact.pid} was held for inode {fact.inode}, which is not looked at")
             self._kernel.looked_at(fact.device, fact.inode, fact.generation)
         finally:

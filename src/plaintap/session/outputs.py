@@ -132,6 +132,14 @@ class Outputs:
             self._stop()
         return taken
 
+    def tick(self, now_ns: int) -> None:
+        """About once a second; `flush` is the caller's."""
+        for output in self._outputs:
+            try:
+                output.tick(now_ns)
+            except Exception as error:  # noqa: BLE001 - as in `show`
+                self._failed(error)
+
     def flush(self) -> None:
         """Hands on what was shown."""
         for output in self._outputs:
@@ -201,8 +209,10 @@ def _refuse_shared_files(common: CommonConfig, choices: Sequence[FormatChoice]) 
 
 def is_echo(message: Message) -> bool:
     """Whether the other end, on this host too, says the same as the client."""
-    if isinstance(message, (Exchange, ServerSentEvent)):
+    if isinstance(message, Exchange):
         return not message.outgoing and message.connection.peer is not None
+    if isinstance(message, ServerSentEvent):
+        return message.outgoing and message.connection.peer is not None
     if isinstance(message, (WebSocketMessage, GrpcMessage, Raw)):
         return message.connection.peer is not None and _is_servers(message)
     return False

@@ -217,6 +217,7 @@ class Pipeline:
     def tick(self, now_ns: int) -> None:
         """About once a second: shows what has waited long enough."""
         self.connections.tick(now_ns)
+        self._outputs.tick(now_ns)
         self._flush()
 
     def close(self, kernel: dict[str, int], *, now_ns: int, duration_s: float) -> Totals:

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import pytest
 from fake_cli import Cli
+from msgspec.structs import replace
 
-from plaintap.config import CaptureConfig, CommonConfig, ReplayConfig, TlsConfig
+from plaintap.config import CaptureConfig, CommonConfig, GoTlsConfig, ReplayConfig, TlsConfig
+
+ALL = {"tls": TlsConfig(), "gotls": GoTlsConfig()}
 
 
 def tls_capture(**common: object) -> CaptureConfig:
     return CaptureConfig(common=CommonConfig(**common), modules={"tls": TlsConfig()})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("words", [[], ["all"], ["tls"], ["openssl"], ["--modules", "tls"], ["all", "--modules=tls"]])
-def test_bare_all_and_tls_capture_the_host(cli: Cli, words: list[str]) -> None:
+@pytest.mark.parametrize("words", [["tls"], ["openssl"], ["--modules", "tls"], ["all", "--modules=tls"]])
+def test_tls_captures_the_host(cli: Cli, words: list[str]) -> None:
     outcome = cli(*words)
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert outcome.session.captures == [(tls_capture(), None)]
@@ -58,8 +61,10 @@ def test_bare_all_and_tls_capture_the_host(cli: Cli, words: list[str]) -> None:
     ],
 )
 def test_each_flag_before_after_and_without_a_command(cli: Cli, words: list[str], common: dict[str, object]) -> None:
-    for arguments in (words, [*words, "tls"], ["tls", *words], ["all", *words]):
+    for arguments in ([*words, "tls"], ["tls", *words]):
         assert cli(*arguments).capture == tls_capture(**common), arguments
+    for arguments in (words, ["all", *words]):
+        assert cli(*arguments).capture == replace(tls_capture(**common), modules=ALL), arguments
 
 
 def test_flags_on_both_sides_join(cli: Cli) -> None:
@@ -95,7 +100,19 @@ def test_replay_makes_keys(cli: Cli) -> None:
 
 def test_libssl_belongs_to_tls_and_run(cli: Cli) -> None:
     assert cli("tls", "--libssl", "/x").capture.modules == {"tls": TlsConfig(libssl="/x")}
-    assert cli("run", "--libssl", "/x", "true").capture.modules == {"tls": TlsConfig(libssl="/x")}
+    assert cli("run", "--libssl", "/x", "true").capture.modules == {**ALL, "tls": TlsConfig(libssl="/x")}
+
+
+@pytest.mark.parametrize("words", [[], ["all"], ["--modules", "tls,gotls"]])
+def test_bare_and_all_capture_everything(cli: Cli, words: list[str]) -> None:
+    assert cli(*words).capture.modules == ALL
+
+
+@pytest.mark.parametrize("word", ["gotls", "tlsgo"])
+@pytest.mark.parametrize("flag", ["-e", "--elfpath"])
+def test_gotls_is_a_module_of_its_own(cli: Cli, word: str, flag: str) -> None:
+    assert cli(word, flag, "/x").capture.modules == {"gotls": GoTlsConfig(elfpath="/x")}
+    assert cli(word, "-m", "keylog").capture.common.keylogfile == "plaintap_gotls_key.log"
     for words in (["--libssl", "/x"], ["all", "--libssl", "/x"]):
         assert "--libssl is no flag of `plaintap" in cli.refused(*words)
 
@@ -192,7 +209,7 @@ def test_words_that_are_no_command(cli: Cli) -> None:
     assert cli.refused("tlss") == "plaintap: no command tlss\n  hint: did you mean `plaintap tls`?\n"
     assert cli.refused("-v", "relpay", "x").endswith("did you mean `plaintap replay`?\n")
     assert "filter words need -m pcap" in cli.refused("port", "443")
-    assert "the module gotls is not in this version" in cli.refused("gotls", "-e", "/x")
+    assert "the module gnutls is not in this version" in cli.refused("gnutls", "-e", "/x")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

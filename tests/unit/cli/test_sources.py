@@ -75,6 +75,7 @@ VALUES = {
     "debug": ("1", "true"),
     "all.modules": ("tls", "['tls']"),
     "tls.libssl": ("/l", "'/l'"),
+    "gotls.elfpath": ("/e", "'/e'"),
     "tls.ssl_version": ("3.0.13", "'3.0.13'"),
     "replay.realtime": ("1", "true"),
 }

@@ -183,14 +183,14 @@ def test_for_pids_the_loaders_cache_is_left_alone(tmp_path: Path, monkeypatch: p
 def test_a_path_without_the_functions_is_refused_with_a_hint(tmp_path: Path) -> None:
     path = library(tmp_path / "libother.so", function="something_else")
     with pytest.raises(TargetError, match=f"{path} does not define fake_read: nothing to attach to") as raised:
-        make_bench().attacher.attach_path(str(path))
+        (made := make_bench()).attacher.attach_path(str(path), made.module)
     assert raised.value.hint
 
 
 @pytest.mark.parametrize(("name", "why"), [("none", "no such file or directory"), ("none/b", "no such file")])
 def test_a_path_that_is_not_there(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(TargetError, match=f"cannot open {tmp_path}/{name}: {why}") as raised:
-        make_bench().attacher.attach_path(f"{tmp_path}/{name}")
+        (made := make_bench()).attacher.attach_path(f"{tmp_path}/{name}", made.module)
     assert raised.value.hint
 
 
@@ -198,7 +198,7 @@ def test_a_path_whose_probes_the_kernel_refuses(tmp_path: Path) -> None:
     made = make_bench()
     made.kernel.refuses = KernelError("the kernel refused to attach the probes: invalid argument")
     with pytest.raises(KernelError):
-        made.attacher.attach_path(str(library(tmp_path / "libfake.so")))
+        made.attacher.attach_path(str(library(tmp_path / "libfake.so")), made.module)
     assert made.attacher.libraries == []
 
 
@@ -206,11 +206,11 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     made = make_bench()
     made.attacher.look_at(mapped(library(tmp_path / "libfake.so")))
-    made.attacher.attach_path(str(library(tmp_path / "b.so")))
+    made.attacher.attach_path(str(library(tmp_path / "b.so")), made.module)
     made.kernel.refuses = TargetError("no")
     made.attacher.look_at(mapped(library(tmp_path / "c.so")))
     with pytest.raises(TargetError):
-        made.attacher.attach_path(str(library(tmp_path / "d.so", function="something_else")))
+        made.attacher.attach_path(str(library(tmp_path / "d.so", function="something_else")), made.module)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -242,7 +242,7 @@ def test_a_library_without_names_is_said_to_debug_once(tmp_path: Path) -> None:
         made.attacher.look_at(mapped(path))
     assert made.debug == [f"{path}: seen, not hookable, because it has no names"]
     with pytest.raises(NotHookable, match="seen, not hookable, because") as raised:
-        made.attacher.attach_path(str(path))
+        made.attacher.attach_path(str(path), made.module)
     assert raised.value.hint
 
 

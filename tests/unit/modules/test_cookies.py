@@ -8,9 +8,10 @@ import re
 import pytest
 from wire_header import INCLUDE
 
-from plaintap.modules.cookies import LIBRARIES_MAX, pack_cookie
+from plaintap.modules.cookies import LIBRARIES_MAX, pack_cookie, pack_go_cookie
+from plaintap.targets.golang.spots import GoSpot
 
-CALLS = (INCLUDE / "calls.h").read_text()
+CALLS = (INCLUDE / "calls.h").read_text() + (INCLUDE / "golang.h").read_text()
 
 
 def taken_apart(cookie: int) -> tuple[int, int, int]:
@@ -24,6 +25,8 @@ def _evaluate(name: str, cookie: int) -> int:
     body = found[1]
     if body == "((__u16)(cookie))":
         return cookie & 0xFFFF
+    if cast := re.fullmatch(r"\(\(__u(\d+)\)\(\(cookie\) >> (\d+)\)\)", body):
+        return cookie >> int(cast[2]) & (1 << int(cast[1])) - 1
     shifted = re.fullmatch(r"\(\(\(cookie\) >> (\d+)\) & (\d+)\)", body)
     assert shifted, f"this test does not know how to read {body}"
     return cookie >> int(shifted[1]) & int(shifted[2])
@@ -41,3 +44,25 @@ def test_a_plain_library_number_is_its_own_cookie() -> None:
     """Where a session ends there is nothing else to say."""
     assert pack_cookie(library=LIBRARIES_MAX) == LIBRARIES_MAX
     assert taken_apart(LIBRARIES_MAX) == (LIBRARIES_MAX, 0, 0)
+
+
+GO_FIELDS = ("LIBRARY", "WRITE", "STACK_ABI", "FOREIGN", "INDIRECT")
+
+
+@pytest.mark.parametrize(
+    "spot",
+    [
+        GoSpot(0x5AACA0),
+        GoSpot(0x1_5AAC_A0FF, stack_abi=True, foreign=True, indirect=True, n=10, plus=128, sp_words=25),
+        GoSpot(0, n=255, plus=255, sp_words=65535),
+    ],
+)
+@pytest.mark.parametrize("write", [False, True])
+def test_what_a_place_in_go_tells(spot: GoSpot, write: bool) -> None:
+    said = [LIBRARIES_MAX, write, spot.stack_abi, spot.foreign, spot.indirect]
+    entry = pack_go_cookie(spot, library=LIBRARIES_MAX, write=write, leaves=False)
+    assert [_evaluate(name, entry) for name in (*GO_FIELDS, "VADDR")] == [*said, spot.vaddr & 0xFFFFFFFF]
+    exit_ = pack_go_cookie(spot, library=LIBRARIES_MAX, write=write, leaves=True)
+    told = [_evaluate(name, exit_) for name in (*GO_FIELDS, "COUNT", "PLUS", "SP_WORDS")]
+    assert told == [*said, spot.n, spot.plus, spot.sp_words]
+    assert max(entry, exit_) < 1 << 64

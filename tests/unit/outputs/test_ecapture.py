@@ -59,11 +59,11 @@ def test_messages_in_streams(make_connection: Make) -> None:
     connection = make_connection()
     sent = WebSocketMessage(connection, True, "text", b"hi\x1b", 9, 0, 0, missing_bytes=1, note="odd")
     assert formatter().format(sent) == f"{SENT}WebSocket text, 9 bytes\nhi\\x1b\n… 5 bytes more\n(odd)\n\n"
-    close = WebSocketMessage(connection, False, "close", b"", 2, 0, 0, 1000, compressed=True)
+    close = WebSocketMessage(connection, False, "close", b"", 2, 0, 0, 1000)
     assert formatter().format(close) == f"{RECEIVED}WebSocket close 1000, 2 bytes\n\n"
-    event = ServerSentEvent(connection, True, 0, "tick", "a\nb", "7")
+    event = ServerSentEvent(connection, False, "tick", "a\nb", 3, 0, 0, "7")
     assert formatter().format(event) == f"{RECEIVED}event tick 7\na\nb\n\n"
-    call = GrpcMessage(connection, False, False, 0, "orders.Orders", "Place", b"\n\x01x", 3, 1)
+    call = GrpcMessage(connection, False, False, "orders.Orders", "Place", b"\n\x01x", 3, 0, 0, 1)
     text = formatter(hex_dump=True).format(call)
     assert text.startswith(f"{RECEIVED}gRPC orders.Orders/Place, message 1, 3 bytes\n00000000  0a 01 78 ")
 

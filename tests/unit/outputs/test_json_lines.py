@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -40,7 +41,9 @@ from plaintap.protocols.bodies import decode_body
 Make = Callable[..., Any]
 SCHEMA = json.loads((Path(plaintap.outputs.__file__).parent / "schema" / "plaintap-v1.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
+DOCUMENTED = (Path(__file__).parents[3] / "docs" / "schema.md").read_text()
 START_TIME = "2023-11-14T14:03:07.412000000Z"
+LAST_TIME = "2023-11-14T14:03:07.446000000Z"
 
 
 @pytest.fixture
@@ -105,6 +108,7 @@ def test_an_exchange(show: Make, make_exchange: Make, make_response: Make) -> No
             "complete": True,
         },
         "timings": {"request_ms": 0.0, "wait_ms": 30.0, "response_ms": 4.0, "total_ms": 34.0},
+        "last_time": LAST_TIME,
     }
 
 
@@ -187,7 +191,8 @@ def test_urls(
         (b"text/plain", b"\x1b[31m\x01", "\x1b[31m\x01"),
         (b"text/plain; charset=unicode_escape", b"\\n", "\\n"),
         (b"", b"\x01\x02", None),
-        (b"text/plain", b"a\0", None),
+        (b"text/plain", b"a\0", "a\0"),
+        (b"", b"a\0", None),
         (b"text/plain", b"gr\xfc", None),
         (b"image/png", b"text", None),
         (b"application/grpc+proto", b"text", None),
@@ -278,18 +283,60 @@ def test_a_websocket(
 
 
 def test_an_event(show: Make, make_connection: Make, make_request: Make) -> None:
-    message = ServerSentEvent(make_connection(), True, 0, "tick", "a€", "7", 10, 3, make_request(), "cut")
+    message = ServerSentEvent(
+        make_connection(), False, "tick", "a€", 4, 0, 1, "7", 10, 6, note="cut", stream=3, request=make_request()
+    )
     shown = show(message)
     assert (shown["direction"], shown["event"], shown["data"], shown["data_bytes"]) == ("in", "tick", "a€", 4)
     assert (shown["id"], shown["retry_ms"], shown["stream"], shown["notes"]) == ("7", 10, 3, ["cut"])
+    assert (shown["last_time"] > shown["time"], shown["missing_bytes"], shown["complete"]) == (True, 6, True)
     shown = show(message, body_limit=3)
     assert (shown["data"], shown["data_truncated"], shown["data_left_out_bytes"]) == ("a", True, 3)
-    assert show(ServerSentEvent(make_connection(), False, 0, "message", "\udc80"))["data"] == "\x80"
+    assert show(ServerSentEvent(make_connection(), True, "message", "\udc80", 1, 0, 0))["data"] == "\x80"
+
+
+@pytest.mark.parametrize("kind", ["text", "close"])
+def test_what_a_websocket_says_is_text_has_any_character(show: Make, make_connection: Make, kind: str) -> None:
+    shown = show(WebSocketMessage(make_connection(), True, kind, b"a\0\x01\x1b[2J", 7, 0, 0))
+    assert (shown["data"], shown["data_encoding"]) == ("a\0\x01\x1b[2J", "text")
+    ping = show(WebSocketMessage(make_connection(), True, "ping", b"a\0", 2, 0, 0))
+    assert ping["data_encoding"] == "base64"
+
+
+def test_the_code_of_a_close_is_not_left_out(show: Make, make_connection: Make) -> None:
+    shown = show(WebSocketMessage(make_connection(), True, "close", b"bye", 5, 0, 0, 1000))
+    assert ("data_left_out_bytes" in shown, "data_truncated" in shown) == (False, False)
+
+
+def test_messages_in_streams_say_the_same_by_the_same_names(show: Make, make_connection: Make) -> None:
+    connection = make_connection()
+    common: dict[str, Any] = {"missing_bytes": 2, "complete": False, "stream": 3}
+    messages = [
+        WebSocketMessage(connection, True, "text", b"hi", 4, 5, 6, wire_bytes=9, **common),
+        ServerSentEvent(connection, True, "tick", "hi", 4, 5, 6, **common),
+        GrpcMessage(connection, True, False, "s", "m", b"hi", 4, 5, 6, 1, wire_bytes=9, **common),
+    ]
+    names = ("direction", "data_bytes", "data_left_out_bytes", "missing_bytes", "complete", "stream", "url")
+    for message in messages:
+        shown = show(message)
+        assert [shown[name] for name in names] == ["out", 4, 2, 2, False, 3, None]
+        assert (shown["time"][-4:], shown["last_time"][-4:]) == ("005Z", "006Z")
+        assert shown.get("wire_bytes") == getattr(message, "wire_bytes", None)
+
+
+def test_the_process_at_the_other_end_is_named(show: Make, make_connection: Make) -> None:
+    connection = make_connection()
+    assert "peer" not in show(Lost(connection, READ, 0, 7, 9))["connection"]
+    connection.peer = make_connection(session=2, pid=611, comm="nginx", exe="/usr/sbin/nginx")
+    peer = show(Lost(connection, READ, 0, 7, 9))["connection"]["peer"]
+    assert peer == {"pid": 611, "comm": "nginx", "uid": 0, "exe": "/usr/sbin/nginx"}
 
 
 def test_a_grpc_message(show: Make, make_connection: Make) -> None:
     fields: dict[str, Any] = {"1": ["x", 2**64 - 1], "id": None}
-    message = GrpcMessage(make_connection(), True, True, 0, "orders.Orders", "Place", b"\n\x01x", 3, 1, fields=fields)
+    message = GrpcMessage(
+        make_connection(), True, True, "orders.Orders", "Place", b"\n\x01x", 3, 0, 1, 1, fields=fields
+    )
     shown = show(message)
     assert (shown["fields"], shown["data"], shown["number"], shown["from_client"]) == (fields, "CgF4", 1, True)
     deep: list[Any] = []
@@ -391,3 +438,11 @@ def test_any_bytes_are_valid_lines(headers: list[tuple[bytes, bytes]], body: byt
     line = formatter.format(exchange)
     assert line[:-1].isprintable()
     VALIDATOR.validate(json.loads(line))
+
+
+def test_documented_examples_that_need_the_end_have_one() -> None:
+    examples = re.findall(r"^plaintap .*\| jq .*$", DOCUMENTED, re.MULTILINE)
+    assert len(examples) > 5
+    for example in examples:
+        _, _, options = example.partition("| jq ")
+        assert (" -rs " in f" {options}") == ("--duration" in example)

@@ -75,7 +75,7 @@ def test_what_a_har_has_no_place_for_is_said(tmp_path: Path, options: FormatOpti
     (output,) = open_all(f"har:{tmp_path / 'h'}", options)
     output.show([make_exchange(request=None)])
     output.sink.close()
-    assert output.remark == f"1 response whose request was not seen are not in {tmp_path / 'h'}"
+    assert output.remark == f"not in {tmp_path / 'h'}: 1 response whose request was not seen"
 
 
 def test_lines_are_appended_to_lines_only(tmp_path: Path, options: FormatOptions, make_exchange: Make) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plaintap.outputs.pretty import PARTS_DEPTH_LIMIT, as_text, indent_json, media_type, show_body
+from plaintap.outputs.pretty import JSON_GROWTH_LIMIT, PARTS_DEPTH_LIMIT, as_text, indent_json, media_type, show_body
 
 JSON = b"application/json"
 PACKED = [b"application/msgpack", b"application/x-protobuf", b"application/json-seq"]
@@ -56,6 +56,12 @@ def test_deep_json_stays_small() -> None:
 def test_indented_json_means_the_same(value: object, indent: int | None) -> None:
     source = json.dumps(value, ensure_ascii=False, indent=indent)
     assert json.loads(indent_json(source)) == value
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "[[1]," * 50_000, '{"a":[' * 50_000])
+def test_json_of_brackets_does_not_grow_without_bound(text: str) -> None:
+    assert len(indent_json(text)) <= (1 + JSON_GROWTH_LIMIT) * len(text) + 16_384
+    assert indent_json("[" * 200_000) == "[" * 200_000
 
 
 def test_form_fields() -> None:

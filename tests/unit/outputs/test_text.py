@@ -448,7 +448,7 @@ def test_any_exchange_is_one_harmless_line(
     assert_harmless(line)
     assert line.endswith("\n")
     assert line.count("\n") == 1
-    assert f" {status or '?'}  " in line
+    assert f" {status or '?'}  " in line.replace("\n", "  ")
 
 
 def test_with_a_filter_only_losses_are_told_of_a_connections_end(make_formatter: Make, make_connection: Make) -> None:
@@ -456,3 +456,23 @@ def test_with_a_filter_only_losses_are_told_of_a_connections_end(make_formatter:
     connection = make_connection()
     assert formatter.format(ConnectionEnded(connection, 0, "closed", 5, 5, 0)) == ""
     assert "3 bytes lost" in formatter.format(ConnectionEnded(connection, 0, "closed", 5, 5, 3))
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 80, 120])
+def test_lines_fit_the_terminal_and_their_columns_align(
+    width: int, make_formatter: Make, make_exchange: Make, make_connection: Make, make_request: Make
+) -> None:
+    formatter = make_formatter(width=width)
+    hosts = (b"api.example.com", b"a" * 90 + b".example", "日本語.example".encode() * 5)
+    lines = []
+    for session, comm in enumerate(("averyverylongname", "日本語プロセス", "curl", "x")):
+        connection = make_connection(session=session, comm=comm)
+        for host in hosts:
+            request = make_request(headers=[(b"Host", host)])
+            lines.append(formatter.format(make_exchange(connection=connection, request=request)).rstrip("\n"))
+        lines.append(formatter.format(make_exchange(connection=connection, response=None)).rstrip("\n"))
+        formatter.format(Raw(connection, WRITE, 0, 0, "日本".encode() * 100))
+    assert all(cells(line) <= width for line in lines)
+    statuses = ("  200", "  ---")
+    ends = {cells(line[: max(map(line.rfind, statuses))]) for line in lines}
+    assert len(ends) == 1, lines

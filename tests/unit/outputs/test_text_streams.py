@@ -114,23 +114,67 @@ def grpc(make_connection: Make, start_ns: int) -> Make:
     def make(number: int, **changes: Any) -> GrpcMessage:
         values: dict[str, Any] = {"fields": {"1": 7}, "stream": 1} | changes
         return GrpcMessage(
-            make_connection(), False, False, start_ns, "orders.Orders", "Watch", b"\x08\x07", 2, number, **values
+            make_connection(),
+            False,
+            False,
+            "orders.Orders",
+            "Watch",
+            b"\x08\x07",
+            2,
+            start_ns,
+            start_ns,
+            number,
+            **values,
         )
 
     return make
 
 
-def test_messages_of_a_streaming_call_are_lines_from_the_second_on(text: Make, grpc: Make) -> None:
+def test_messages_of_a_streaming_call_are_lines_behind_one_that_names_it(text: Make, grpc: Make) -> None:
     formatter = text()
     assert formatter.format(grpc(1)) == ""
     assert formatter.format(grpc(1, stream=3)) == ""
-    first, second = formatter.format(grpc(2)).splitlines()
+    opened, first, second = formatter.format(grpc(2)).splitlines()
+    assert opened == (
+        "14:03:07.412  curl[8123]       →  grpc orders.Orders/Watch                                              "
+        " open                      93.184.216.34:443"
+    )
     assert first == (
         '14:03:07.412  curl[8123]       ←  grpc {"1": 7}                                                         '
         " #1        2 B             93.184.216.34:443"
     )
     assert " #2 " in second
     assert " #3 " in formatter.format(grpc(3))
+
+
+def test_a_call_that_stays_open_is_shown_though_nothing_follows(text: Make, grpc: Make, start_ns: int) -> None:
+    formatter = text()
+    asked = grpc(1)
+    asked.outgoing = asked.from_client = True
+    assert formatter.format(asked) == ""
+    assert formatter.tick(start_ns + 400 * MS) == ""
+    opened, sent = formatter.tick(start_ns + 600 * MS).splitlines()
+    assert (" open " in opened, " → " in opened, " #1 " in sent, " → " in sent) == (True,) * 4
+    assert formatter.tick(start_ns + 9000 * MS) == ""
+    assert formatter.format(grpc(1)).count("\n") == 1
+
+
+def test_a_call_that_stays_open_is_shown_when_another_speaks(text: Make, grpc: Make, start_ns: int) -> None:
+    formatter = text()
+    assert formatter.format(grpc(1)) == ""
+    later = grpc(1, stream=3)
+    later.last_ns = start_ns + 600 * MS
+    assert formatter.format(later).count("\n") == 2
+
+
+def test_a_call_of_one_message_each_way_is_one_line(text: Make, grpc: Make, h2: Make, start_ns: int) -> None:
+    formatter = text()
+    asked = grpc(1)
+    asked.outgoing = asked.from_client = True
+    ended = h2(grpc=GrpcCall("orders.Orders", "Place", 1, 1, 0))
+    shown = [formatter.format(message) for message in (asked, grpc(1), ended)]
+    assert (shown[0], shown[1], shown[2].count("\n")) == ("", "", 1)
+    assert formatter.tick(start_ns + 9000 * MS) == ""
 
 
 def test_with_v_every_message_of_a_call_is_a_block(text: Make, grpc: Make) -> None:
@@ -176,7 +220,7 @@ def test_a_websocket_message_in_a_block(text: Make, websocket: Make) -> None:
 
 
 def test_events_are_lines(text: Make, make_connection: Make, start_ns: int) -> None:
-    event = ServerSentEvent(make_connection(), True, start_ns, "price", "a\nb", id="7")
+    event = ServerSentEvent(make_connection(), False, "price", "a\nb", 3, start_ns, start_ns, id="7")
     line = text().format(event)
     assert line.startswith("14:03:07.412  curl[8123]       ←  sse  a\\nb ")
     assert " price " in line
@@ -193,3 +237,22 @@ def test_a_protocol_known_by_name(text: Make, make_connection: Make, start_ns: i
     assert " sent " in asked
     assert "←  redis +PONG\\r\\n " in answered
     assert asked.index("93.184") == answered.index("93.184")
+
+
+def test_the_size_of_a_compressed_message_is_that_of_what_it_says(text: Make, websocket: Make) -> None:
+    said = websocket(b"hello " * 20, compressed=True, wire_bytes=14)
+    assert "  120 B" in text().format(said)
+    assert "ws text: 120 bytes sent, 14 bytes on the wire\n" in text(verbose=1).format(said)
+    assert "on the wire" not in text(verbose=1).format(websocket(b"hello"))
+
+
+def test_a_block_names_the_process_at_the_other_end(text: Make, h2: Make, make_connection: Make) -> None:
+    exchange = h2()
+    exchange.connection.peer = make_connection(session=2, pid=611, comm="nginx")
+    assert "  curl[8123] → nginx[611] at 93.184.216.34:443 (" in text(verbose=1, name_peers=True).format(exchange)
+    assert "nginx" not in text(verbose=1).format(exchange)
+
+
+def test_one_more_interim_response_is_one(text: Make, h2: Make) -> None:
+    assert "… 1 more interim response\n" in text(verbose=1).format(h2(more_interim=1))
+    assert "… 2 more interim responses\n" in text(verbose=1).format(h2(more_interim=2))

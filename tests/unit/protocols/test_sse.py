@@ -146,7 +146,8 @@ def test_an_event_is_emitted_when_its_blank_line_arrives() -> None:
     stream.receive(20, b"\r")
     (event,) = into
     assert isinstance(event, ServerSentEvent)
-    assert (event.ts_ns, event.stream, event.request, event.outgoing) == (20, 5, REQUEST, True)
+    assert (event.last_ns, event.stream, event.request, event.outgoing) == (20, 5, REQUEST, False)
+    assert (event.first_ns, event.size_bytes, event.missing_bytes, event.complete) == (10, 1, 0, True)
     assert event.connection is CONNECTION
     stream.receive(30, b"\ndata: b\n\n")
     assert events(into[1:]) == [("message", "b", "", None, "")]
@@ -186,9 +187,10 @@ def test_after_a_gap_events_begin_behind_a_blank_line(before: bytes, after: byte
     stream.close(4)
     assert events(into) == [
         ("message", "a", "", None, ""),
-        ("message", "c", "", None, "7 bytes lost before it"),
+        ("message", "c", "", None, ""),
         ("message", "d", "", None, ""),
     ]
+    assert [event.missing_bytes for event in into if isinstance(event, ServerSentEvent)] == [0, 7, 0]
 
 
 @given(st.integers(0, len(STREAM)), st.integers(0, 30))

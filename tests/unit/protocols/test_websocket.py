@@ -446,6 +446,7 @@ def test_messages_beyond_the_limit_still_fill_the_window() -> None:
     first, second = play([(WRITE, record) for record in records], switched(DEFLATE), body_limit=500)
     assert isinstance(first, WebSocketMessage)
     assert (first.data, first.note) == (long[:500].encode(), "the first 500 of 20000 inflated bytes")
+    assert (first.size_bytes, first.wire_bytes) == (20000, sum(map(len, records[:1])) - 8)
     assert said([second]) == [(1, "text", long[15000:15100].encode())]
 
 

@@ -10,12 +10,15 @@ from wire_header import INCLUDE, Header
 
 from plaintap.runtime.kernel_layout import (
     BLOCK_MAX_BYTES,
+    GO_LAYOUT,
     LAYOUT,
     NO_FIELD,
     SECRET_BYTES,
+    pack_go_layout,
     pack_layout,
     secrets_block,
 )
+from plaintap.targets.layouts.golang import GoLayout
 from plaintap.targets.layouts.model import Layout
 
 STRUCT = Header("layout.h").structs["pt_layout"]
@@ -99,3 +102,19 @@ def test_without_what_tells_that_they_are_there_no_block(missing: set[str]) -> N
 
 def test_no_secrets_no_block() -> None:
     assert secrets_block({}) == ({}, {})
+
+
+def test_a_layout_of_go_is_as_the_kernel_reads_it() -> None:
+    struct = Header("wire.h", "socket.h", "golang.h").structs["pt_go_layout"]
+    values = {name: 0x100 + number for number, name in enumerate(struct.fields)}
+    packed = pack_go_layout({**values, "g_tls_offset": -8})
+    assert len(packed) == GO_LAYOUT.size == struct.size
+    read = {
+        name: int.from_bytes(packed[field.offset : field.offset + field.size], "little", signed=name == "g_tls_offset")
+        for name, field in struct.fields.items()
+    }
+    assert read == {**values, "g_tls_offset": -8}
+
+
+def test_every_field_of_go_has_its_place_in_the_file() -> None:
+    assert set(Header("wire.h", "socket.h", "golang.h").structs["pt_go_layout"].fields) <= set(GoLayout._fields)

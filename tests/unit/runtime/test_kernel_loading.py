@@ -20,6 +20,8 @@ from plaintap.runtime.programs import (
     BIO_PROGRAMS,
     CLOSE_TRACEPOINTS,
     FOLLOW_TRACEPOINTS,
+    GO_PROGRAMS,
+    GO_SECRETS_PROGRAMS,
     NAME_PROGRAMS,
     PROBE_PROGRAMS,
     TRACEPOINTS,
@@ -148,7 +150,7 @@ def native(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNative]:
 
 
 def load(filters: Filters | None = None, wanted: Wanted = WANTED) -> Kernel:
-    return Kernel("openssl", filters or Filters(), wanted, ring_bytes=RING_BYTES)
+    return Kernel({"openssl"}, filters or Filters(), wanted, ring_bytes=RING_BYTES)
 
 
 def programs_of(*ways: Way) -> set[str]:
@@ -156,7 +158,7 @@ def programs_of(*ways: Way) -> set[str]:
 
 
 def installed(variant: str) -> bytes:
-    return resources.files("plaintap").joinpath(f"bpf/openssl.{variant}.bpf.o").read_bytes()
+    return resources.files("plaintap").joinpath(f"bpf/tls.{variant}.bpf.o").read_bytes()
 
 
 def test_the_first_way_is_taken_where_everything_works(native: FakeNative) -> None:
@@ -231,7 +233,7 @@ def test_without_type_information_other_programs_are_loaded(
     kernel = load()
     (loaded,) = native.objects
     assert loaded.image == installed("noncore")
-    assert loaded.autoload == dict.fromkeys(NAME_PROGRAMS, True)
+    assert loaded.autoload == {name: name not in GO_PROGRAMS for name in PROBE_PROGRAMS}
     assert loaded.attach_types == dict.fromkeys(PROBE_PROGRAMS, UPROBE_MULTI)
     assert native.tracepoints == [*TRACEPOINTS.values(), "sys_exit"]
     assert (kernel.way, kernel.sees_hellos) == (None, False)
@@ -243,6 +245,16 @@ def test_without_type_information_nobody_is_followed(native: FakeNative, monkeyp
     with pytest.raises(KernelError, match="following a command's descendants takes type information"):
         load(Filters(follow=True))
     assert native.still_open() == []
+
+
+@pytest.mark.parametrize(("wanted", "without"), [(Wanted(), set(GO_SECRETS_PROGRAMS)), (WANTED, set())])
+def test_only_the_programs_of_what_is_captured_are_loaded(
+    native: FakeNative, wanted: Wanted, without: set[str]
+) -> None:
+    kernel = Kernel({"gotls"}, Filters(), wanted, ring_bytes=RING_BYTES)
+    probes = {name for name in (*PROBE_PROGRAMS, *BIO_PROGRAMS) if native.loaded.autoload[name]}
+    assert probes == set(GO_PROGRAMS) - without
+    kernel.close()
 
 
 def test_probes_are_linked_together_where_the_kernel_can(native: FakeNative) -> None:

@@ -21,6 +21,7 @@ ARGUMENTS: Final = ("rax", "rbx", "rcx", "rdi", "rsi", "r8", "r9", "r10", "r11")
 """Registers of integer arguments in order (src/cmd/compile/abi-internal.md), from Go 1.17 on."""
 _GOROUTINE = "r14"
 _PROLOGUE_MAX = 10
+PROLOGUE_MAX_BYTES: Final = 128
 
 
 def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> Entry | None:
@@ -34,7 +35,7 @@ def find_entry(body: Sequence[Instruction], *, arguments: int, once: bool) -> En
     stack_abi = f"[{_GOROUTINE}" not in text and "fs:" in text
     check = None
     for instruction in body[:_PROLOGUE_MAX]:
-        if "rsp" in instruction.writes:
+        if "rsp" in instruction.writes and not instruction.is_transfer:
             if not instruction.is_emulated and check is not None and not once and not check.is_refused:
                 return Entry(check.vaddr, stack_abi, f"{check.mnemonic} of the stack check")
             behind = "behind the stack check" if check else "at the entry"

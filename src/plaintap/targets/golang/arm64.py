@@ -47,10 +47,10 @@ def find_exits(vaddr: int, body: Sequence[int], *, stack_abi: bool) -> list[Exit
 
 
 def _moves_stack(word: int) -> bool:
-    """`sub sp, sp, #n`, `sub x20, sp, #n` before a large frame's first store, or a store that moves sp first."""
+    """`sub sp, sp, #n`, the same into x20 (x27 up to Go 1.16) for a large frame, or a store that moves sp first."""
     base = word >> 5 & 31
     if word & 0xFF80_0000 == 0xD100_0000:
-        return base == 31 and word & 31 in (31, 20)
+        return base == 31 and word & 31 in (31, 20, 27)
     pre_indexed = word & 0xFFE0_0C00 == 0xF800_0C00 or word & 0xFFC0_0000 == 0xA980_0000
     return pre_indexed and base == 31
 

@@ -44,7 +44,11 @@ class _X86Code:
         self._names = program.name_at
 
     def entry(self, function: Function, *, arguments: int, once: bool) -> Entry | None:
-        return amd64.find_entry(self._body(function), arguments=arguments, once=once)
+        if function.size > _FUNCTION_MAX_BYTES:
+            return None
+        size = min(function.size, amd64.PROLOGUE_MAX_BYTES)
+        begin = tuple(self._decoder.decode(function.vaddr, size))
+        return amd64.find_entry(begin, arguments=arguments, once=once)
 
     def exits(self, function: Function, entry: Entry, *, write: bool) -> list[Exit]:
         body = self._body(function)

@@ -59,7 +59,10 @@ def _cheap_places(flow: Flow, *, write: bool, names: Callable[[int], str]) -> li
     candidates = [
         at
         for at in sorted(flow.depths)
-        if flow.body[at].is_emulated and not flow.body[at].is_refused and _count_at(flow, at) is not None
+        if flow.depths[at] > 0  # behind the function's own entry place
+        and flow.body[at].is_emulated
+        and not flow.body[at].is_refused
+        and _count_at(flow, at) is not None
     ][:_CANDIDATES_MAX]
     ahead = {at: _reached(flow, flow.successors[at]) for at in candidates}
     usable = {at for at in candidates if at not in ahead[at] and (write or _is_filled(flow, ahead[at] | {at}, names))}

@@ -8,7 +8,7 @@ storing where the text begins. Every number may be forged: sizes are bounded, an
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -257,14 +257,15 @@ def _records(elf: ElfFile, table: FunctionTable) -> _Records:
 
 def _functions_named(records: _Records, matches: list[tuple[int, int, bytes]]) -> Iterator[tuple[int, str]]:
     """Index and name of the functions that have one of these names."""
+    windows = [range(end - len(before) + before.rfind(b"\0") + 1, tail + 1) for tail, end, before in matches]
+    possible = set().union(*windows)
     places = records.names()
-    starts = sorted(set(places))
+    begins = {place for place in places if place in possible}
     wanted: dict[int, str] = {}
-    for tail, end, before in matches:
-        nearest = bisect_right(starts, tail) - 1
-        size = end - starts[nearest] if nearest >= 0 else 0
-        name = before[-size:] if 0 < size <= len(before) else b""
-        if name and b"\0" not in name:
-            wanted[starts[nearest]] = name.decode("utf-8", "replace")
+    for window, (_, end, before) in zip(windows, matches, strict=True):
+        # The nearest: up to Go 1.15 anything may lie before a name.
+        begin = max((each for each in window if each in begins), default=end)
+        if begin < end:
+            wanted[begin] = before[begin - end :].decode("utf-8", "replace")
     for index in [index for index, place in enumerate(places) if place in wanted][:_MATCHES_MAX]:
         yield index, wanted[places[index]]

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Final
+
+from plaintap.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,8 +17,12 @@ if TYPE_CHECKING:
     from plaintap.targets.elf import ElfFile
 
 _ENTRY = struct.Struct("<QQQ")
-_ENTRIES_MAX_BYTES = 128 << 20
+_KIND_AND_ADDEND = struct.Struct("<QQ")
+_ADDEND_AT = 16
+_ENTRIES_MAX_BYTES = 64 << 20
 _DATA_MAX_BYTES = 128 << 20
+_SEARCHED_MAX_BYTES = 256 << 20
+"""Of relocations that are in no order, in all searches of a file together."""
 _CHUNK_BYTES = 4 << 20
 _RELATIVE = {62: 8, 183: 1027}  # R_X86_64_RELATIVE, R_AARCH64_RELATIVE
 
@@ -25,49 +32,56 @@ class Pointers:
 
     def __init__(self, elf: ElfFile) -> None:
         self.elf: Final = elf
+        self._left_bytes = _SEARCHED_MAX_BYTES
 
     @cached_property
-    def _tables(self) -> tuple[bytes, ...]:
-        return tuple(self.elf.relocation_tables(_ENTRIES_MAX_BYTES))
+    def _tables(self) -> tuple[tuple[bytes, memoryview[int]], ...]:
+        """Entries, and their places alone."""
+        tables = self.elf.relocation_tables(_ENTRIES_MAX_BYTES)
+        whole = [raw[: len(raw) // _ENTRY.size * _ENTRY.size] for raw in tables]
+        return tuple((raw, memoryview(raw).cast("Q")[::3]) for raw in whole)
 
     def at(self, vaddr: int) -> int:
         """The pointer at an address. Raises TargetError where the file has nothing."""
-        for offset, kind, addend in self._entries(vaddr, field=0):
-            if offset == vaddr and kind & 0xFFFFFFFF == _RELATIVE.get(self.elf.machine):
-                return addend
+        for table, places in self._tables:
+            for index in self._entries_for(vaddr, table, places):
+                kind, addend = _KIND_AND_ADDEND.unpack_from(table, index * _ENTRY.size + 8)
+                if kind & 0xFFFFFFFF == _RELATIVE.get(self.elf.machine):
+                    return int(addend)
         return int.from_bytes(self.elf.read(vaddr, 8), "little")
 
-    def words(self, vaddr: int, count: int) -> tuple[int, ...]:
-        """Consecutive pointers; fewer where the segment ends."""
-        size = len(self.elf.read(vaddr, 8 * count)) // 8
-        return tuple(self.at(vaddr + 8 * index) for index in range(size))
+    def _entries_for(self, place: int, table: bytes, places: memoryview[int]) -> Iterator[int]:
+        """Tables are in order as a rule, and searched where they are not."""
+        index = bisect_left(places, place)
+        if index < len(places) and places[index] == place:
+            yield index
+        elif 0 <= place < 1 << 64:
+            self._left_bytes -= len(table)
+            if self._left_bytes < 0:
+                raise TargetError(f"{self.elf.name} has relocations in no order")
+            yield from (at // _ENTRY.size for at in _found(table, place.to_bytes(8, "little")) if at % _ENTRY.size == 0)
 
     def places_of(self, value: int, *, limit: int) -> Iterator[int]:
         """Addresses that hold this pointer, in what can be written to; at most `limit`."""
         return islice(self._all_places_of(value), limit)
 
     def _all_places_of(self, value: int) -> Iterator[int]:
+        if not 0 < value < 1 << 64:
+            return
         wanted = value.to_bytes(8, "little")
         for segment in self.elf.data:
             size = min(segment.size, _DATA_MAX_BYTES)
             for at, chunk in self.elf.chunks(segment.offset, size, chunk_bytes=_CHUNK_BYTES, overlap_bytes=7):
-                index = chunk.find(wanted)
-                while 0 <= index < _CHUNK_BYTES:
-                    if (segment.vaddr + at + index) % 8 == 0:
-                        yield segment.vaddr + at + index
-                    index = chunk.find(wanted, index + 1)
-        for offset, _, _ in self._entries(value, field=2):
-            yield offset
+                yield from (vaddr for each in _found(chunk, wanted) if (vaddr := segment.vaddr + at + each) % 8 == 0)
+        for table, places in self._tables:
+            for at in _found(table, wanted):
+                number, rest = divmod(at, _ENTRY.size)
+                if rest == _ADDEND_AT:
+                    yield places[number]
 
-    def _entries(self, value: int, *, field: int) -> Iterator[tuple[int, int, int]]:
-        """Relocations with this value in that field (place, kind, addend)."""
-        if not 0 < value < 1 << 64:
-            return
-        wanted = value.to_bytes(8, "little")
-        for table in self._tables:
-            index = table.find(wanted)
-            while index >= 0:
-                start = index - 8 * field
-                if start % _ENTRY.size == 0 and start >= 0 and start + _ENTRY.size <= len(table):
-                    yield _ENTRY.unpack_from(table, start)
-                index = table.find(wanted, index + 1)
+
+def _found(raw: bytes, wanted: bytes) -> Iterator[int]:
+    at = raw.find(wanted)
+    while at >= 0:
+        yield at
+        at = raw.find(wanted, at + 1)

@@ -11,7 +11,7 @@ from plaintap.targets.golang.buildinfo import BuildInfo, build_info
 from plaintap.targets.golang.moduledata import Module, find_module
 from plaintap.targets.golang.pclntab import Function, Functions, FunctionTable, find_table
 from plaintap.targets.golang.pointers import Pointers
-from plaintap.targets.golang.rtypes import Types
+from plaintap.targets.golang.rtypes import Field, Types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ class GoProgram:
 
     @cached_property
     def _types(self) -> Types | None:
-        return Types(self.elf, self._module) if self._module is not None else None
+        return Types(self.elf, self._pointers, self._module) if self._module is not None else None
 
     @property
     def table_magic(self) -> int:
@@ -80,9 +80,9 @@ class GoProgram:
         """The address of the description of `*net.name`; 0 unknown."""
         return self._types.pointer_to("net", name) if self._types is not None else 0
 
-    def conn_offsets(self) -> dict[str, int]:
-        """Where the fields of its own tls.Conn are, as far as the program says."""
-        return {}
+    def fields(self, package: str, name: str) -> dict[str, Field]:
+        """The fields of a struct, where the program describes it."""
+        return self._types.fields_of(package, name) if self._types is not None else {}
 
 
 def open_program(elf: ElfFile) -> GoProgram | None:

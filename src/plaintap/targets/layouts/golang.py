@@ -62,7 +62,7 @@ _ROWS: Final = (
     _row(15, vers=64, cipher_suite=90, server_name=192, client_protocol=328),  # 1.15.15, 1.19.8
     _row(20, vers=64, cipher_suite=90, server_name=216, client_protocol=352),
     _row(21, vers=72, cipher_suite=98, server_name=224, client_protocol=360),  # 1.21.13, 1.22.10
-    _row(24, vers=72, cipher_suite=100, server_name=224, client_protocol=368),  # 1.24.11
+    _row(23, vers=72, cipher_suite=100, server_name=224, client_protocol=368),  # 1.23.6, 1.24.11
     _row(25, vers=72, cipher_suite=100, server_name=208, client_protocol=352),  # 1.25.5, 1.26.8
     _row(27, vers=72, cipher_suite=100, server_name=232, client_protocol=376),  # 1.27.3
 )

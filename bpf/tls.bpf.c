@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* The OpenSSL family: plaintext at SSL_read and SSL_write in all their forms, and the secrets. */
+/* Plaintext and secrets of TLS libraries: of OpenSSL's kind at SSL_read and SSL_write in all their forms, and Go's. */
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
 #include "compat.h"
@@ -25,6 +25,7 @@
 #include "tls.h"
 #include "sending.h"
 #include "returns.h"
+#include "golang.h"
 #include "follow.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -114,6 +115,46 @@ int pt_secret_log(struct pt_regs *regs)
 {
 	if (is_running())
 		send_secret(regs, regs, COOKIE_LIBRARY(attach_cookie(regs)));
+	return 0;
+}
+
+/* (*Conn).Read(buffer []byte), .Write, behind what checks the goroutine's stack */
+SEC("uprobe")
+int pt_go_enter(struct pt_regs *regs)
+{
+	enter_go_call(regs, attach_cookie(regs));
+	return 0;
+}
+
+/* Where they return (count int, error), or are sure to; return probes break stacks that move */
+SEC("uprobe")
+int pt_go_return(struct pt_regs *regs)
+{
+	return_go_call(regs, attach_cookie(regs));
+	return 0;
+}
+
+/* (*Conn).clientHandshake, .serverHandshake */
+SEC("uprobe")
+int pt_go_handshake(struct pt_regs *regs)
+{
+	begin_go_handshake(regs, attach_cookie(regs));
+	return 0;
+}
+
+/* (*Config).writeKeyLog(label string, clientRandom, secret []byte) */
+SEC("uprobe")
+int pt_go_keylog(struct pt_regs *regs)
+{
+	send_go_secret(regs, attach_cookie(regs));
+	return 0;
+}
+
+/* (*Conn).Close */
+SEC("uprobe")
+int pt_go_close(struct pt_regs *regs)
+{
+	end_session(regs, go_conn(regs, attach_cookie(regs)));
 	return 0;
 }
 
