@@ -124,13 +124,13 @@ class PacketKernel:
             _native.map_update(self._map("pt_owners"), struct.pack("<Q", cookie), owner)
             _native.map_update(self._map("pt_flows"), flow, owner)
 
-    def attach(self, interface: Interface) -> None:
-        """Links at both directions, at loopback devices at one; does nothing where it was done.
+    def attach(self, interface: Interface) -> bool:
+        """Links at both directions, at loopback devices at one; False where it was done before.
 
         Raises KernelError or PrivilegeError, and OSError where the interface is gone.
         """
         if interface.index in self._at:
-            return
+            return False
         ethernet = interface.link_type == LINKTYPE_ETHERNET
         size = COUNTS.size * _native.possible_cpus()
         _native.map_update(self._map("pt_packet_counts"), NUMBER.pack(interface.index), bytes(size))
@@ -146,6 +146,7 @@ class PacketKernel:
                 raise
             raise refused(error, f"capture at {interface.name}") from error
         self._at[interface.index] = made
+        return True
 
     def _entry(self, *, ethernet: bool, out: bool) -> int:
         """The program to link: without a filter the one that captures."""

@@ -141,6 +141,7 @@ class Capture:
             ring_bytes=ring_bytes,
             pids_fd=self._kernel.pids_fd,
             notice=self._reporter.notice,
+            debug=self._reporter.debug,
             stop=self.stop,
         )
 

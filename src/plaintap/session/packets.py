@@ -59,14 +59,16 @@ class Packets:
         ring_bytes: int,
         pids_fd: int,
         notice: Callable[[str], None],
+        debug: Callable[[str], None],
         stop: Callable[[], None],
     ) -> None:
         """Loads the programs and opens the file. Raises PlaintapError.
 
-        `notice` is called from the writing thread too; `stop` when nobody reads any more.
+        `notice` and `debug` are called from the writing thread too; `stop` when nobody reads any more.
         """
         self._common = common
         self._notice = notice
+        self._debug = debug
         self._stop = stop
         self._hold_ns = HOLD_NS
         self._ring_bytes = ring_bytes
@@ -294,7 +296,8 @@ class Packets:
             self._numbered[interface.index] = _Numbered(interface, number)
             self._write_block(self._describe(interface))
         try:
-            self._kernel.attach(interface)
+            if self._kernel.attach(interface):
+                self._debug(f"packets of {interface.name} are captured")
         except _native.NativeError:
             return  # it went meanwhile
         except PlaintapError as error:
