@@ -11,6 +11,7 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,48 @@ def test_between_namespaces(
     frames = ours.frames()
     check_same(frames, theirs.frames())
     assert all(said_of(curl, "curl") in frame.comment.split("; ") for frame in frames), frames
+
+
+SEND = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.bind((sys.argv[1], 0))
+    for frame in sys.argv[2:]:
+        raw.send(bytes.fromhex(frame))
+"""
+TAGS = ("8100 0005 88b5", "8100 e006 88b5", "88a8 0005 8100 0007 88b5", "88b5")
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        ((), (0, 1, 2, 3)),
+        (("vlan", "5"), (0, 2)),
+        (("ether[14:2]", "=", "0xe006"), (1,)),
+        (("ether[13]", "=", "0"), (0, 1)),
+        (("ether[20:4]", "=", "0x62626262"), (0, 1, 3)),
+        (("ether[14:4]", "=", "0x00058100"), (2,)),
+    ],
+)
+def test_vlan_tags(taps: Taps, tmp_path: Path, veth: Veth, words: tuple[str, ...], taken: tuple[int, ...]) -> None:
+    """The kernel keeps a tag beside the packet: it is in the file again, and filters see it where it was."""
+    frames = [f"02000000000a 02000000000b {tags} 6161 {b'b'.hex() * 60}".replace(" ", "") for tags in TAGS]
+    file = tmp_path / "out.pcapng"
+    tap = taps.ready("-m", "pcap", "-i", veth.name, "-w", file, *words)
+    there = veth.name.replace("ptA", "ptB")
+    subprocess.run([*veth.inside, sys.executable, "-c", SEND, there, *frames], check=True)
+    tap.stop_clean()
+    sent = [bytes.fromhex(frame) for frame in frames]
+    data = file.read_bytes()
+    found = []
+    start = 0
+    for kind, end in blocks(data):
+        if kind == PACKET_BLOCK:
+            (length,) = struct.unpack_from("<I", data, start + 20)
+            packet = data[start + 28 : start + 28 + length]
+            found += [sent.index(packet)] if packet in sent else []
+        start = end
+    assert tuple(found) == taken
 
 
 def test_a_servers_packets_are_its_workers(targets: Targets, taps: Taps, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ INSTRUCTION = struct.Struct("<BBhi")
 MOST_INSTRUCTIONS = 4000
 """A jump reaches 32,767 instructions, and none of these becomes more than 16."""
 
+BACKWARD = 0x7FFFFFFF
+
 # Registers: what the kernel keeps across calls, but for R9's use.
 R0, R1, R2, R3, R4 = 0, 1, 2, 3, 4
 SKB, A, X, TAGGED, FRAME = 6, 7, 8, 9, 10
@@ -85,7 +87,7 @@ def translate(classic: Sequence[Classic], *, ethernet: bool, tail_call: tuple[in
     With `tail_call`, the descriptor of a map of programs and a place in it, the program there runs for packets that
     are accepted, and other programs at the interface go on with all.
 
-    Raises UsageError where the filter is too long.
+    Raises UsageError where the filter is too long, or has a loop.
     """
     if len(classic) > MOST_INSTRUCTIONS:
         raise UsageError(f"the packet filter is too long: {len(classic)} instructions, at most {MOST_INSTRUCTIONS}")
@@ -243,6 +245,11 @@ def _compute(program: _Program, at: int, code: int, k: int) -> None:
 def _branch(program: _Program, at: int, instruction: Classic) -> None:
     code, jt, jf, k = instruction
     operation, by_x = code & 0xF0, code & FROM_X
+    if operation == JA and k > BACKWARD:
+        raise UsageError(
+            "the packet filter has a loop, as `protochain` makes, and would not run in the kernel",
+            hint="name the protocols that may follow, such as `ip6 proto 6 or ip6 proto 44`",
+        )
     if operation == JA:
         program.jump(JMP | JA, at + 1 + k)
         return

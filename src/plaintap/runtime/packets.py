@@ -97,7 +97,8 @@ class PacketKernel:
 
     def _check_expression(self) -> None:
         if self._expression:
-            compile_filter(self._expression, link_type=LINKTYPE_ETHERNET, snaplen=self._snaplen)
+            classic = compile_filter(self._expression, link_type=LINKTYPE_ETHERNET, snaplen=self._snaplen)
+            translate(classic, ethernet=True)
 
     def _link_hooks(self) -> None:
         for program, tracepoint in TRACEPOINTS.items():
