@@ -15,6 +15,8 @@
  *   STACK_ABI  Go before 1.17
  *   FOREIGN    a copy of crypto/tls: of the layout only the place of the net.Conn is true
  *   INDIRECT   the receiver begins with a pointer to the Conn
+ *   SPILLED    of an exit: the first arguments are where the caller left room for them, above the
+ *              return address, as they always are in the stack ABI
  *   VADDR      of an entry, in the file
  *   COUNT      of an exit: where it is what was moved, see place()
  *   PLUS       0, or where it is what is to be added
@@ -23,6 +25,7 @@
 #define COOKIE_STACK_ABI(cookie) (((cookie) >> 17) & 1)
 #define COOKIE_FOREIGN(cookie) (((cookie) >> 18) & 1)
 #define COOKIE_INDIRECT(cookie) (((cookie) >> 19) & 1)
+#define COOKIE_SPILLED(cookie) (((cookie) >> 20) & 1)
 #define COOKIE_VADDR(cookie) ((__u32)((cookie) >> 32))
 #define COOKIE_COUNT(cookie) ((__u8)((cookie) >> 32))
 #define COOKIE_PLUS(cookie) ((__u8)((cookie) >> 40))
@@ -306,6 +309,28 @@ static __always_inline void note_goroutine(struct sock *sk, __u8 direction, __u3
 }
 #endif
 
+/* Where the files of Go programs lie in their processes, by library, as the last entry found. */
+struct go_file_key {
+	__u32 tgid;
+	__u32 library;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct go_file_key);
+	__type(value, __u64);
+} pt_go_biases SEC(".maps");
+
+static __always_inline void remember_bias(__u32 tgid, __u32 library, __u64 bias)
+{
+	struct go_file_key key = {.tgid = tgid, .library = library};
+	__u64 *known = bpf_map_lookup_elem(&pt_go_biases, &key);
+
+	if ((!known || *known != bias) && bpf_map_update_elem(&pt_go_biases, &key, &bias, BPF_ANY))
+		count(PT_MAP_FULL, 1);
+}
+
 static __always_inline void enter_go_call(struct pt_regs *regs, __u64 cookie)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
@@ -328,6 +353,8 @@ static __always_inline void enter_go_call(struct pt_regs *regs, __u64 cookie)
 	}
 	if (bpf_map_update_elem(&pt_go_calls, &key, &call, BPF_ANY))
 		count(PT_MAP_FULL, 1);
+	if (call.bias)
+		remember_bias(tgid, COOKIE_LIBRARY(cookie), call.bias);
 #ifdef PT_CORE
 	struct session *session = known_session(call.conn);
 
@@ -389,35 +416,66 @@ static __always_inline void send_go_tls(void *context, struct session *session, 
 	send_record(context, record, sizeof(*record));
 }
 
+/* A call that was entered before there was a probe: a server is inside a read all the time. */
+static __always_inline bool recover_go_call(struct pt_regs *regs, __u64 cookie,
+					    struct go_call *call)
+{
+	__u64 words[3] = {}, above = regs->sp + 8 * (COOKIE_SP_WORDS(cookie) + 1);
+	struct go_file_key key = {
+		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.library = COOKIE_LIBRARY(cookie),
+	};
+	__u64 *bias;
+
+	if (!COOKIE_SPILLED(cookie) || !wanted(key.tgid) ||
+	    bpf_probe_read_user(words, sizeof(words), (void *)above))
+		return false;
+	call->conn = COOKIE_INDIRECT(cookie) ? user_pointer(words[0], 0) : words[0];
+	call->buffer = words[1];
+	call->size = words[2];
+	bias = bpf_map_lookup_elem(&pt_go_biases, &key);
+	call->bias = bias ? *bias : 0;
+	return call->conn;
+}
+
+/* The call that returns here; not known any more afterwards. */
+static __always_inline bool leave_go_call(struct pt_regs *regs, __u64 cookie,
+					  const struct goroutine *goroutine, struct go_call *left)
+{
+	struct go_call_key key = {.g = goroutine->g, .tgid = bpf_get_current_pid_tgid() >> 32};
+	struct go_call *call;
+
+	key.depth = goroutine->high - (regs->sp + 8 * COOKIE_SP_WORDS(cookie));
+	call = bpf_map_lookup_elem(&pt_go_calls, &key);
+	if (!call)
+		return recover_go_call(regs, cookie, left);
+	*left = *call;
+	if (left->on_stack)
+		left->buffer = goroutine->high - left->buffer;
+	bpf_map_delete_elem(&pt_go_calls, &key);
+	return true;
+}
+
 static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 {
 	__u64 id = bpf_get_current_pid_tgid(), done = place(regs, COOKIE_COUNT(cookie));
 	struct session_key session_key = {.tgid = id >> 32};
 	struct goroutine goroutine;
-	struct go_call_key key = {};
+	struct go_call call = {};
 	struct frame frame = {};
 	struct session *session;
 	struct thread *thread;
-	struct go_call *call;
 
-	if (!find_goroutine(regs, cookie, &goroutine))
-		return;
-	key.g = goroutine.g;
-	key.tgid = session_key.tgid;
-	key.depth = goroutine.high - (regs->sp + 8 * COOKIE_SP_WORDS(cookie));
-	call = bpf_map_lookup_elem(&pt_go_calls, &key);
-	if (!call)
+	if (!find_goroutine(regs, cookie, &goroutine) ||
+	    !leave_go_call(regs, cookie, &goroutine, &call))
 		return;
 	if (COOKIE_PLUS(cookie))
 		done += place(regs, COOKIE_PLUS(cookie));
-	frame.ssl = call->conn;
-	frame.buffer = call->on_stack ? goroutine.high - call->buffer : call->buffer;
-	frame.size = call->size;
+	frame.ssl = call.conn;
+	frame.buffer = call.buffer;
+	frame.size = call.size;
 	frame.library = COOKIE_LIBRARY(cookie);
 	frame.direction = COOKIE_WRITE(cookie);
-	__u64 bias = call->bias;
-
-	bpf_map_delete_elem(&pt_go_calls, &key);
 	if (!is_running() || !done ||
 	    done > frame.size) /* an error's count is 0, or what was done */
 		return;
@@ -427,9 +485,8 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 	if (!session || !thread)
 		return;
 #ifdef PT_CORE
-	attribute_go(regs, session, find_go_layout(frame.library), bias, frame.ssl, goroutine.g);
-#else
-	(void)bias;
+	attribute_go(regs, session, find_go_layout(frame.library), call.bias, frame.ssl,
+		     goroutine.g);
 #endif
 	if (SETTING(plaintext)) {
 		send_go_tls(regs, session, frame.ssl, cookie);

@@ -46,6 +46,8 @@ class GoImage:
     """Whether the header says where the text begins, as before Go 1.26."""
     describes: bool = True
     """Whether there is a description of the program (moduledata)."""
+    symbols: bool = False
+    """Keep a full symbol table, and with it section headers."""
     conn_fields: tuple[tuple[str, int, int], ...] = (("conn", 0, 20), ("vers", 72, 9), ("isClient", 16, 1))
     """Name, offset and kind of the fields of tls.Conn."""
     functions: list[tuple[str, bytes]] = field(default_factory=lambda: [("runtime.text", b"\xc3")])
@@ -84,6 +86,8 @@ class GoImage:
         kinds = [(2, self._relocate(data))] if self.pie else []
         kinds += [(4, (note_at, 20))] if self.note else []
         self._headers(data, len(text), constants_at, data_at, kinds)
+        if self.symbols:
+            self._put_symbols(data)
         return bytes(data)
 
     def _padding(self, code: bytes) -> bytes:
@@ -199,6 +203,19 @@ class GoImage:
         dynamic_at = len(data)
         data += struct.pack("<qQqQqQ", 7, table_at + DATA_SKEW, 8, dynamic_at - table_at, 0, 0)
         return dynamic_at, len(data) - dynamic_at
+
+    def _put_symbols(self, data: bytearray) -> None:
+        names, table = b"\0", bytes(24)
+        for (name, code), begin in zip(self.functions, self._begins(), strict=False):
+            table += struct.pack("<IBBHQQ", len(names), 0x12, 0, 1, TEXT_VADDR + begin, len(code))
+            names += name.encode() + b"\0"
+        at = len(data)
+        data += table + names + bytes(-len(table + names) % 8)
+        rows = bytes(64) + struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, at, len(table), 2, 0, 8, 24)
+        rows += struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, at + len(table), len(names), 0, 0, 1, 0)
+        struct.pack_into("<Q", data, 40, len(data))
+        struct.pack_into("<HH", data, 60, 3, 2)
+        data += rows
 
     def _headers(
         self, data: bytearray, text_size: int, constants_at: int, data_at: int, kinds: list[tuple[int, tuple[int, int]]]

@@ -44,6 +44,8 @@ class Library:
     """Whether it says when a session is over."""
     layout: KnownLayout | None = None
     """Where the fields of its structs are, as far as that is known."""
+    logs_keys: bool = False
+    """Whether its secrets are the lines that it would log, rather than read from its structs."""
 
 
 class Found(NamedTuple):
@@ -209,7 +211,7 @@ class Attacher:
             raise TargetError(f"more than {LIBRARIES_MAX} libraries at once")
         number = len(self.libraries) + 1
         layout = None if plan.go else self._layout_for(plan, beside, fd, lambda: _mapped_half(plan, pids))
-        library = Library(number, plan.name, path, plan.tells_ends, layout)
+        library = Library(number, plan.name, path, plan.tells_ends, layout, logs_keys=plan.go is not None)
         self._tell(library)
         # Before the first probe, since the programs read by it; and when there is none, since the number may have been
         # that of a library which the kernel then refused.

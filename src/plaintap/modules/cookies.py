@@ -24,5 +24,5 @@ def pack_go_cookie(spot: GoSpot, *, library: int, write: bool, leaves: bool) -> 
     """Of a place in a Go function, where it is entered or where it `leaves`."""
     what = library | write << 16 | spot.stack_abi << 17 | spot.foreign << 18 | spot.indirect << 19
     if leaves:
-        return what | spot.n << 32 | spot.plus << 40 | spot.sp_words << 48
+        return what | spot.spilled << 20 | spot.n << 32 | spot.plus << 40 | spot.sp_words << 48
     return what | (spot.vaddr & 0xFFFFFFFF) << 32

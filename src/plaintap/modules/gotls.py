@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from plaintap.modules.base import Module, NotHookable, Point, ProbePlan
 from plaintap.modules.gotls_points import Placer
 from plaintap.targets.golang.program import GoProgram, open_program
+from plaintap.targets.golang.spots import GoSpot
 from plaintap.targets.layouts.golang import NEWEST, UNKNOWN, GoLayout, layout_of
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 _PACKAGE: Final = "crypto/tls"
 _READ: Final = ".(*Conn).Read"
 _WRITE: Final = ".(*Conn).Write"
+# utls' own, whose receiver begins with a pointer to the Conn; what it reads, the Conn reads.
+_WRITE_AROUND: Final = ".(*UConn).Write"
 _CLOSE: Final = ".(*Conn).Close"
 _KEY_LOG: Final = ".(*Config).writeKeyLog"
 _HANDSHAKES: Final = (".(*Conn).clientHandshake", ".(*Conn).serverHandshake")
-_TAILS: Final = (_READ, _WRITE, _CLOSE, _KEY_LOG, *_HANDSHAKES)
+_TAILS: Final = (_READ, _WRITE, _WRITE_AROUND, _CLOSE, _KEY_LOG, *_HANDSHAKES)
 # Receiver and slice; receiver; receiver, string and two slices.
 _DATA_ARGUMENTS, _CONN_ARGUMENTS, _KEY_LOG_ARGUMENTS = 4, 1, 9
 _COPIES_MAX = 8
@@ -59,18 +62,22 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
     placer = Placer(program)
     points: list[Point] = []
     notes = list(_notes_on_version(program))
+    owner = next(iter(packages))
     for package, functions in packages.items():
-        points += _points(placer, functions, foreign=package != _PACKAGE)
+        points += _points(placer, functions, foreign=package != owner)
         notes += _missing(package, functions)
     notes += placer.notes
     if not points:
         raise NotHookable(f"{path} cannot be hooked: {'; '.join(notes)}")
+    layout = _layout(program, owner)
+    if placer.g_tls_offset is not None:
+        layout = layout._replace(g_tls_offset=placer.g_tls_offset)
     return ProbePlan(
         name=name,
         version=program.version or None,
         points=tuple(points),
         tells_ends=any(point.program == "pt_go_close" for point in points),
-        go=_layout(program),
+        go=layout,
         notes=tuple(notes),
     )
 
@@ -78,29 +85,30 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
 def _packages(program: GoProgram) -> dict[str, dict[str, Function]]:
     """The functions by package and tail: of crypto/tls whatever there is, of others only what is a whole copy."""
     found: dict[str, dict[str, Function]] = {}
-    for function in program.functions(_TAILS):
+    for function in program.functions(_PACKAGE, _TAILS):
         tail = next(tail for tail in _TAILS if function.name.endswith(tail))
         found.setdefault(function.name.removesuffix(tail), {})[tail] = function
     copies = [
         package
         for package, functions in found.items()
-        if package != _PACKAGE and {_READ, _WRITE, _KEY_LOG} <= functions.keys()
+        if package != _PACKAGE and {_READ, _KEY_LOG} <= functions.keys() and {_WRITE, _WRITE_AROUND} & functions.keys()
     ]
     wanted = [package for package in (_PACKAGE, *sorted(copies)[:_COPIES_MAX]) if package in found]
     return {package: found[package] for package in wanted}
 
 
 def _points(placer: Placer, functions: Mapping[str, Function], *, foreign: bool) -> Iterator[Point]:
-    for tail in (_READ, _WRITE):
+    for tail in (_READ, _WRITE, _WRITE_AROUND):
         if tail in functions:
-            yield from placer.call(functions[tail], arguments=_DATA_ARGUMENTS, write=tail == _WRITE, foreign=foreign)
+            what = GoSpot(0, foreign=foreign, indirect=tail == _WRITE_AROUND)
+            yield from placer.call(functions[tail], what, arguments=_DATA_ARGUMENTS, write=tail != _READ)
     for tail, program, arguments in (
         (_CLOSE, "pt_go_close", _CONN_ARGUMENTS),
         *((handshake, "pt_go_handshake", _CONN_ARGUMENTS) for handshake in _HANDSHAKES),
         (_KEY_LOG, "pt_go_keylog", _KEY_LOG_ARGUMENTS),
     ):
         if tail in functions:
-            yield from placer.once(program, functions[tail], arguments=arguments, foreign=foreign)
+            yield from placer.once(program, functions[tail], GoSpot(0, foreign=foreign), arguments=arguments)
 
 
 def _missing(package: str, functions: Mapping[str, Function]) -> Iterator[str]:
@@ -112,7 +120,7 @@ def _missing(package: str, functions: Mapping[str, Function]) -> Iterator[str]:
         _KEY_LOG: "its secrets are not seen",
     }
     for tail, consequence in consequences.items():
-        if tail not in functions:
+        if tail not in functions and not (tail == _WRITE and _WRITE_AROUND in functions):
             yield f"no {package}{tail} in the program, inlined or never called: {consequence}"
 
 
@@ -122,16 +130,17 @@ def _notes_on_version(program: GoProgram) -> Iterator[str]:
         yield f"Go {program.version} is newer than {newest}, the newest version known: read as that one"
 
 
-def _layout(program: GoProgram) -> GoLayout:
-    """What the program says of its own tls.Conn, and the tables' word for the rest."""
-    fields = program.fields(_PACKAGE, "Conn")
+def _layout(program: GoProgram, package: str) -> GoLayout:
+    """What the program says of this package's Conn, and the tables' word for the rest of Go's own."""
+    fields = program.fields(package, "Conn")
     found = {
         ours: fields[theirs].offset
         for ours, (theirs, kind) in _FIELDS.items()
         if theirs in fields and fields[theirs].kind == kind and fields[theirs].offset < UNKNOWN
     }
     types = {"type_tcp": program.pointer_type("TCPConn"), "type_unix": program.pointer_type("UnixConn")}
-    return layout_of(program.info.version)._replace(**found, **types, version=program.version)
+    known = layout_of(program.info.version) if package == _PACKAGE else GoLayout()
+    return known._replace(**found, **types, version=program.version)
 
 
 def _no_carriers(_elf: ElfFile) -> tuple[Point, ...]:

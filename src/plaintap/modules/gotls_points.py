@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from plaintap.modules.base import Point
 from plaintap.targets.golang.code import code_of
-from plaintap.targets.golang.spots import GoSpot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from plaintap.targets.golang.pclntab import Function
     from plaintap.targets.golang.program import GoProgram
+    from plaintap.targets.golang.spots import Entry, GoSpot
 
 
 class Placer:
@@ -24,29 +24,35 @@ class Placer:
 
     def __init__(self, program: GoProgram) -> None:
         self.notes: list[str] = []
+        self.g_tls_offset: int | None = None
+        """Of the functions that were placed, where they have one; they agree, having been linked together."""
         self._elf = program.elf
         self._code = code_of(program)
 
-    def call(self, function: Function, *, arguments: int, write: bool, foreign: bool) -> Iterator[Point]:
-        """The entry and the exits of a `(receiver, slice) (n, error)`."""
+    def call(self, function: Function, what: GoSpot, *, arguments: int, write: bool) -> Iterator[Point]:
+        """The entry and the exits of a `(receiver, slice) (n, error)`; `what` is all but the places."""
         entry = self._code.entry(function, arguments=arguments, once=False)
         exits = self._code.exits(function, entry, write=write) if entry is not None else []
         if entry is None or not exits:
             self._refuse(function)
             return
-        spot = GoSpot(entry.vaddr, entry.stack_abi, foreign)
-        yield self._point("pt_go_enter", function, spot, entry.why, write=write)
+        yield self._entry("pt_go_enter", function, entry, what, write=write)
         for exit_ in exits:
-            spot = exit_.spot._replace(foreign=foreign)
+            spot = exit_.spot._replace(foreign=what.foreign, indirect=what.indirect)
             yield self._point("pt_go_return", function, spot, exit_.why, write=write)
 
-    def once(self, program: str, function: Function, *, arguments: int, foreign: bool) -> Iterator[Point]:
+    def once(self, program: str, function: Function, what: GoSpot, *, arguments: int) -> Iterator[Point]:
         """Where `program` sees the arguments, once per call."""
         entry = self._code.entry(function, arguments=arguments, once=True)
         if entry is None:
             self._refuse(function)
             return
-        yield self._point(program, function, GoSpot(entry.vaddr, entry.stack_abi, foreign), entry.why)
+        yield self._entry(program, function, entry, what)
+
+    def _entry(self, program: str, function: Function, entry: Entry, what: GoSpot, *, write: bool = False) -> Point:
+        self.g_tls_offset = entry.g_tls_offset if self.g_tls_offset is None else self.g_tls_offset
+        spot = what._replace(vaddr=entry.vaddr, stack_abi=entry.stack_abi)
+        return self._point(program, function, spot, entry.why, write=write)
 
     def _refuse(self, function: Function) -> None:
         self.notes.append(f"{function.name} cannot be probed: its code is unlike what Go's compiler makes")

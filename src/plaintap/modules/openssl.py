@@ -10,11 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from plaintap.errors import TargetError
 from plaintap.modules.base import Module, ProbePlan
 from plaintap.modules.openssl_calls import Direction
 from plaintap.modules.openssl_signs import check_for_hidden_library
 from plaintap.modules.points import call_points, entry_or_callers, entry_point
 from plaintap.targets.attachpoints import Form, Wrappers
+from plaintap.targets.elfbytes import X86_64
 from plaintap.targets.elfsymbols import Symbol
 from plaintap.targets.references import function_called_with
 from plaintap.targets.version import (
@@ -86,6 +88,7 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
     `path` gives the name, and the folder in which the library's libcrypto, its other half, is looked for unless it is
     given. Raises NotHookable, and TargetError for a damaged file.
     """
+    _check_machine(elf)
     # All names in one go, since the tables of a large program take their time. Nearly every file is done with here.
     found = elf.symbols(_NAMES)
     if not found.keys() & {*_READ, *_WRITE}:
@@ -115,7 +118,13 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
 
 def carriers(elf: ElfFile) -> tuple[Point, ...]:
     """The points in a libcrypto: where a library beside it hands its bytes over; none in anything else."""
+    _check_machine(elf)
     return _carriers(Decoder(elf), elf.symbols((_BIO_WRITE, *_BIO_READS)))
+
+
+def _check_machine(elf: ElfFile) -> None:
+    if elf.machine != X86_64:
+        raise TargetError(f"{elf.name} is for another architecture than x86-64: of those only Go programs are captured")
 
 
 def _data_points(decoder: Decoder, found: Mapping[str, Symbol]) -> list[Point]:

@@ -34,12 +34,15 @@ from plaintap.protocols.http1_start import (
 from plaintap.protocols.options import ParserOptions
 
 _HELD_LIMIT_BYTES = 65536
+_SWITCHES = b" 101"
 
 
 class Http1:
     """`direction` is where `head`, the first bytes, came from: it says who asks whom."""
 
     __slots__ = (
+        "_answers",
+        "_answers_ns",
         "_has_left",
         "_held",
         "_held_bytes",
@@ -72,10 +75,19 @@ class Http1:
         self._holding = False
         self._held: list[bytes] = []
         self._held_bytes = 0
+        # Answers to nothing: where two threads use a connection, the request may be seen a moment later.
+        self._answers = bytearray()
+        self._answers_ns = NEVER_NS
         # Feeding one direction may end in `_leave`, through the other one too: asked wherever feeding goes on.
         self._has_left = False
 
     def receive(self, direction: int, ts_ns: int, data: bytes, /) -> None:
+        if self._answers or (not self._responses.first_ns and not self._pairing.pending):
+            self._receive_unasked(direction, ts_ns, data)
+        else:
+            self._read(direction, ts_ns, data)
+
+    def _read(self, direction: int, ts_ns: int, data: bytes) -> None:
         reader = self._readers[direction]
         reader.now_ns = ts_ns
         reader.data = data
@@ -104,6 +116,9 @@ class Http1:
             self._refused(direction, data, between=between, why=str(error))
 
     def gap(self, direction: int, ts_ns: int, missing_bytes: int, /) -> None:
+        self._release_answers()
+        if self._has_left:
+            return
         reader = self._readers[direction]
         if reader.seeking:
             return
@@ -116,11 +131,17 @@ class Http1:
         self._seek_from_here(direction)
 
     def flush(self, _ts_ns: int, /) -> None:
+        self._release_answers()
+        if self._has_left:
+            return
         self._pairing.emit_early()
         self._requests.idle()
         self._responses.idle()
 
     def close(self, ts_ns: int, /) -> None:
+        self._release_answers()
+        if self._has_left:
+            return
         responses = self._responses
         response = responses.head
         if response is not None:
@@ -130,6 +151,33 @@ class Http1:
                     responses.on_note(note)
                 responses.on_message_complete()
         self._leave(ts_ns)
+
+    # Answers whose request was not seen yet.
+
+    def _receive_unasked(self, direction: int, ts_ns: int, data: bytes) -> None:
+        """While no request waits for its answer."""
+        if self._readers[direction] is not self._responses or self._requests.first_ns or self._responses.seeking:
+            self._read(direction, ts_ns, data)
+            if self._pairing.pending:
+                self._release_answers()
+            return
+        if not self._answers:
+            self._answers_ns = ts_ns
+        begin = max(0, len(self._answers) - len(_SWITCHES))
+        self._answers += data
+        # What switches to another protocol must not do so on an idle tick, or as the connection ends.
+        if len(self._answers) > _HELD_LIMIT_BYTES or self._answers.find(_SWITCHES, begin) >= 0:
+            self._release_answers()
+
+    def _release_answers(self) -> None:
+        """Their request is there, or is not to be waited for any longer."""
+        if not self._answers:
+            return
+        answers, self._answers = bytes(self._answers), bytearray()
+        if not self._has_left:
+            self._read(1 - self._asking, self._answers_ns, answers)
+        else:
+            self._outlet.receive(READ if self._pairing.outgoing else WRITE, self._answers_ns, answers)
 
     # Other ways to feed a reader.
 
@@ -228,7 +276,7 @@ class Http1:
                 self._requests.resume(request, length=length)
                 self._requests.forget_pieces()
                 if rest:
-                    self.receive(direction, ts_ns, rest)
+                    self._read(direction, ts_ns, rest)
                 return
         self._holding = True
         self._requests.feed = self._hold
@@ -246,7 +294,7 @@ class Http1:
                 self._outlet.unclaimed(self._asking, self._responses.now_ns, held)
                 self._seek_from_here(self._asking)
             elif held:
-                self.receive(self._asking, self._responses.now_ns, held)
+                self._read(self._asking, self._responses.now_ns, held)
 
     def _switch(self, direction: int, ts_ns: int, rest: bytes) -> None:
         """What follows in both directions is another protocol."""
@@ -294,7 +342,7 @@ class Http1:
         reader.first_ns = first_ns
         if reader is self._responses:
             self._step_through_responses()
-        self.receive(direction, reader.now_ns, message)
+        self._read(direction, reader.now_ns, message)
 
     def _catch_up(self, reader: RequestReader | ResponseReader, direction: int, message: bytes) -> None:
         """The same, where the body of a message was refused whose head was not."""
@@ -312,7 +360,7 @@ class Http1:
             careful.catch_up(data, head.body_bytes)
 
         reader.feed = feed
-        self.receive(direction, reader.now_ns, message)
+        self._read(direction, reader.now_ns, message)
 
     def _message_in_progress(self, reader: RequestReader | ResponseReader, data: bytes, *, between: bool) -> bytes:
         """From its beginning; empty when that is in another record."""

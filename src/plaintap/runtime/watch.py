@@ -24,15 +24,23 @@ class Mapping(NamedTuple):
 class Watcher:
     """A thread over perf's MMAP2 records; every file is told once."""
 
-    def __init__(self, mapped: Callable[[Mapping], bool], *, failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        mapped: Callable[[Mapping], bool],
+        *,
+        failed: Callable[[Exception], None],
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
         """Notices from now on, tells from `start` on, so that nothing falls between a scan and it.
 
-        `mapped` returns False for a file it wants to be told of again; what it raises goes to `failed`.
+        `mapped` returns False for a file it wants to be told of again; what it raises goes to `failed`. `prepare` does
+        what the first file would have to wait for.
         """
         self.lost = 0
         """Notices the kernel dropped or `mapped` failed at: a new library may have been missed."""
         self._mapped = mapped
         self._failed = failed
+        self._prepare = prepare
         self._watch = _native.MapWatch()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -42,6 +50,7 @@ class Watcher:
         self._thread.start()
 
     def _run(self) -> None:
+        self._prepare()
         while not self._stop.is_set():
             try:
                 mappings, lost = self._watch.wait(FOREVER_MS)

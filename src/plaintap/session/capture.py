@@ -32,6 +32,7 @@ from plaintap.session.pipeline import Pipeline, Reporter
 from plaintap.session.processes import Processes
 from plaintap.session.recording import Recording
 from plaintap.session.signals import Signals
+from plaintap.targets.x86 import load_decoder
 from plaintap.values import ring_size_bytes
 
 BATCH_BYTES = 1 << 20
@@ -153,7 +154,7 @@ class Capture:
             self._attacher.attach_path(path, MODULES[name])
         if self._looks_around:
             if not self._child:
-                self._watcher = Watcher(self._look_at, failed=self._watch_failed)
+                self._watcher = Watcher(self._look_at, failed=self._watch_failed, prepare=load_decoder)
                 self._undo.callback(self._watcher.close)
             processes, tls_processes, unreadable = self._attacher.look_at_host(self._common.pid)
             if unreadable and not may_look_at_others():

@@ -53,7 +53,7 @@ class Libraries:
 
     def _tell(self, library: Library) -> None:
         calibrated = library.layout is not None and library.layout.origin is Origin.CALIBRATION
-        self._add(library, trusted=calibrated or not self._sees_hellos)
+        self._add(library, trusted=calibrated or library.logs_keys or not self._sees_hellos)
 
     def _add(self, library: Library, *, trusted: bool) -> None:
         secrets = secret_places(library.layout)

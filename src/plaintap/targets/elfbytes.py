@@ -26,8 +26,10 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 
 _MACHINES = {3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86-64", 183: "aarch64"}
 _MACHINES |= {243: "riscv64", 258: "loongarch64"}
-_HOSTS = {"x86_64": 62, "aarch64": 183}
-HOST_MACHINE: Final = _HOSTS.get(platform.machine(), 62)
+X86_64: Final = 62
+AARCH64: Final = 183
+_HOSTS = {"x86_64": X86_64, "aarch64": AARCH64}
+HOST_MACHINE: Final = _HOSTS.get(platform.machine(), X86_64)
 """As e_machine says it."""
 _EXECUTABLE, _SHARED = 2, 3
 

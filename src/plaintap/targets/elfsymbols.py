@@ -62,7 +62,7 @@ def find_symbols(elf: Readable, table: SymbolTable, names: Iterable[str]) -> dic
     """The best definition of each name: default version before others, global before weak before local.
 
     A `*` in a name stands for any letters and digits or none, as in a mangled one; what is found is under the name
-    asked for.
+    asked for. Go's `(*` is meant as it is.
     """
     places = _find_strings(elf, table, names)
     if not places:
@@ -95,10 +95,10 @@ def _find_strings(elf: Readable, table: SymbolTable, names: Iterable[str]) -> di
     """Where one of the names stands in the string table, as the tail of a longer string too (linkers share those)."""
     places: dict[int, _Name] = {}
     wanted = sorted(set(names))
-    exact = [name for name in wanted if "*" not in name]
+    exact = [name for name in wanted if not _is_open(name)]
     # The regular expression engine is ten times as fast when all alternatives begin alike.
     patterns = [(_pattern(prefix, group), "") for prefix, group in groupby(exact, key=lambda name: name[:4])]
-    patterns += [(_open_pattern(name), name) for name in wanted if "*" in name]
+    patterns += [(_open_pattern(name), name) for name in wanted if _is_open(name)]
     overlap = max((len(name) + _ANY_MAX_BYTES * name.count("*") for name in wanted), default=0)
     size = min(table.strings_size, _TABLE_MAX_BYTES)
     for at, chunk in elf.chunks(table.strings_offset, size, chunk_bytes=_CHUNK_BYTES, overlap_bytes=overlap):
@@ -109,6 +109,11 @@ def _find_strings(elf: Readable, table: SymbolTable, names: Iterable[str]) -> di
                 if len(places) >= _STRINGS_MAX:
                     return places
     return places
+
+
+def _is_open(name: str) -> bool:
+    """Whether a `*` in it stands for others: one behind a parenthesis is part of a name of Go's, as `(*Conn).Read`."""
+    return "*" in name.replace("(*", "")
 
 
 def _pattern(prefix: str, names: Iterable[str]) -> re.Pattern[bytes]:

@@ -118,6 +118,11 @@ class Branches(NamedTuple):
     """Whether something is called through a register or a structure."""
 
 
+def load_decoder() -> None:
+    """Does at once what the first instruction to be decoded would wait for."""
+    import capstone  # type: ignore[import-untyped,unused-ignore] # noqa: F401, PLC0415 - see above
+
+
 class Decoder:
     """Decodes the code of one ELF file."""
 

@@ -106,7 +106,9 @@ def wheel(requirement: str) -> Fetch:
 
 
 def _wheel(requirement: str, folder: Path) -> None:
-    chosen = "--python-version 3.11 --implementation cp --abi cp311 --platform manylinux2014_x86_64"
+    # Two names for one platform; pip takes them for different ones.
+    platforms = "--platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64"
+    chosen = f"--python-version 3.11 --implementation cp --abi cp311 --abi none {platforms}"
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
         _run(*pip, *chosen.split(), "--dest", scratch, requirement, folder=folder)

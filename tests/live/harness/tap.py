@@ -198,10 +198,11 @@ class Taps:
         before: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         stdout: int | None = None,
+        command: Sequence[str] = ("tls",),
     ) -> Tap:
         """`plaintap tls`, recording, with every probe attached; shows nothing unless told to."""
         ready_read, ready_write = os.pipe()
-        words: list[object] = ["tls", "--ready-fd", ready_write]
+        words: list[object] = [*command, "--ready-fd", ready_write]
         if "--record" not in arguments:
             words += ["--record", self.folder / f"tap{len(self._taps)}" / "recording"]
         if "--format" not in arguments:

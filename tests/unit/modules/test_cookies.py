@@ -53,7 +53,7 @@ GO_FIELDS = ("LIBRARY", "WRITE", "STACK_ABI", "FOREIGN", "INDIRECT")
     "spot",
     [
         GoSpot(0x5AACA0),
-        GoSpot(0x1_5AAC_A0FF, stack_abi=True, foreign=True, indirect=True, n=10, plus=128, sp_words=25),
+        GoSpot(0x1_5AAC_A0FF, stack_abi=True, foreign=True, indirect=True, spilled=True, n=10, plus=128, sp_words=25),
         GoSpot(0, n=255, plus=255, sp_words=65535),
     ],
 )
@@ -63,6 +63,6 @@ def test_what_a_place_in_go_tells(spot: GoSpot, write: bool) -> None:
     entry = pack_go_cookie(spot, library=LIBRARIES_MAX, write=write, leaves=False)
     assert [_evaluate(name, entry) for name in (*GO_FIELDS, "VADDR")] == [*said, spot.vaddr & 0xFFFFFFFF]
     exit_ = pack_go_cookie(spot, library=LIBRARIES_MAX, write=write, leaves=True)
-    told = [_evaluate(name, exit_) for name in (*GO_FIELDS, "COUNT", "PLUS", "SP_WORDS")]
-    assert told == [*said, spot.n, spot.plus, spot.sp_words]
+    told = [_evaluate(name, exit_) for name in (*GO_FIELDS, "SPILLED", "COUNT", "PLUS", "SP_WORDS")]
+    assert told == [*said, spot.spilled, spot.n, spot.plus, spot.sp_words]
     assert max(entry, exit_) < 1 << 64

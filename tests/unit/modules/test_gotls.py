@@ -121,7 +121,19 @@ def test_a_copy_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_copy_alone(tmp_path: Path) -> None:
-    assert all(point.go and point.go.foreign for point in found(tmp_path, image_with(package=UTLS)).points)
+    """The layout is its own, as far as the program says it; Go's tables say nothing of it."""
+    plan = found(tmp_path, image_with(package=UTLS))
+    assert not any(point.go and point.go.foreign for point in plan.points)
+    assert plan.go is not None
+    assert (plan.go.conn, plan.go.vers, plan.go.cipher_suite) == (0, UNKNOWN, UNKNOWN)
+
+
+def test_a_copy_that_writes_around_its_conn(tmp_path: Path) -> None:
+    image = image_with(("(*Conn).Read", "(*Conn).Close", "(*UConn).Write", "(*Config).writeKeyLog"), UTLS)
+    plan = found(tmp_path, image)
+    assert plan.notes == ()
+    assert [point.program for point in plan.points if point.go and point.go.indirect] == ["pt_go_enter", "pt_go_return"]
+    assert all(point.write == (point.go is not None and point.go.indirect) for point in plan.points)
 
 
 def test_code_unlike_go(tmp_path: Path) -> None:

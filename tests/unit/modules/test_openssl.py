@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from elf_image import ENDBR64, PUSH_RBP, RET, RODATA_VADDR, TEXT_OFFSET, TEXT_VADDR, ElfImage, Piece
 
+from plaintap.errors import TargetError
 from plaintap.modules.base import NotHookable, Point, ProbePlan
 from plaintap.modules.openssl import carriers, plan
 from plaintap.targets.elf import ElfFile
@@ -396,3 +397,13 @@ def test_aws_lc_names_itself(tmp_path: Path) -> None:
     image.add("SSL_read", inlined())
     image.add("SSL_CTX_set_grease_enabled", [RET])
     assert plan_of(tmp_path, image, "server").version == "AWS-LC 1.30.1"
+
+
+def test_another_architecture(tmp_path: Path) -> None:
+    """Its code would be taken for x86-64's."""
+    path = ElfImage(machine=183).write(tmp_path / "libssl.so.3")
+    with ElfFile(path, machine=183) as elf:
+        with pytest.raises(TargetError, match="another architecture than x86-64"):
+            plan(elf, path)
+        with pytest.raises(TargetError, match="another architecture than x86-64"):
+            carriers(elf)

@@ -427,7 +427,7 @@ GAPS: dict[str, tuple[list[tuple[int, bytes | int]], list[str]]] = {
     ),
     "a whole request": (
         [(WRITE, GET), (READ, OK), (WRITE, 50), (READ, OK), (WRITE, POST), (READ, OK)],
-        [HELLO, "-> ? = 200 'hello'", f"lost wrote@{len(GET)} 50", WORK],
+        [HELLO, f"lost wrote@{len(GET)} 50", "-> ? = 200 'hello'", WORK],
     ),
     "a whole exchange": (
         [(WRITE, GET), (READ, OK), (WRITE, 50), (READ, 50), (WRITE, POST), (READ, OK)],
@@ -713,3 +713,50 @@ def test_bytes_behind_an_upgrade_are_bounded() -> None:
     assert raw_bytes(player.messages, WRITE) == b"x" * 5 * 16384
     player.say(READ, SWITCHED)
     assert "-> GET /ws = 101" in show(player.close())
+
+
+# Two threads use a connection: the answer's record may come a moment before that of its request.
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 1000])
+@pytest.mark.parametrize("again", [False, True])
+def test_an_answer_that_is_seen_before_its_request(pieces: int, again: bool) -> None:
+    player = Player()
+    expected = []
+    if again:
+        player.say(WRITE, GET)
+        player.say(READ, OK)
+        expected = [HELLO]
+    size = -(-len(OK) // pieces)
+    for at in range(0, len(OK), size):
+        player.say(READ, OK[at : at + size])
+    player.say(WRITE, GET)
+    assert show(player.close()) == [*expected, HELLO]
+
+
+def test_an_answer_to_head_that_is_seen_before_it() -> None:
+    player = Player()
+    player.say(READ, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+    player.say(WRITE, HEAD)
+    player.say(WRITE, GET)
+    player.say(READ, OK)
+    assert show(player.close()) == ["-> HEAD /h = 200", HELLO]
+
+
+def test_an_answer_whose_request_does_not_come_is_shown_by_itself() -> None:
+    player = Player()
+    player.say(READ, OK)
+    for now_ns in (10, 20):
+        player.connections.tick(now_ns)
+    assert show(player.messages) == ["-> ? = 200 'hello'"]
+    player.say(WRITE, GET)
+    player.say(READ, OK)
+    assert show(player.close()) == ["-> ? = 200 'hello'", HELLO]
+
+
+def test_answers_to_nothing_are_held_within_bounds() -> None:
+    player = Player()
+    for _ in range(2000):
+        player.say(READ, OK)
+    assert len(player.messages) > 1000
+    assert len(player.close()) == 2000

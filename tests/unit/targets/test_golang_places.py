@@ -45,7 +45,7 @@ def places(
     with ElfFile(image.write(tmp_path / "x"), machine=image.machine) as elf:
         program = open_program(elf)
         assert program is not None
-        (function,) = program.functions([".(*Conn).Write"])
+        (function,) = program.functions("crypto/tls", [".(*Conn).Write"])
         found = code_of(program)
         entry = found.entry(function, arguments=4, once=once)
         exits = found.exits(function, entry, write=write) if entry is not None else []
@@ -74,16 +74,40 @@ def test_entry_before_go_1_21(tmp_path: Path, once: bool, at: int, why: str) -> 
     assert entry.why.startswith(why)
 
 
-def test_stack_abi_is_told_by_the_check(tmp_path: Path) -> None:
-    """`mov rcx, fs:[-8]; cmp rsp, [rcx+0x10]; jbe`; arguments are on the stack, so that rcx is none."""
+def stack_checked(load: bytes) -> bytes:
+    """A function of Go 1.16 and older that loads its goroutine into rcx so; `cmp rsp, [rcx+0x10]; jbe` follow."""
     frame = SUB_FRAME + b"\x48\x83\xc4\x18\xc3"
-    code = b"\x64\x48\x8b\x0c\x25\xf8\xff\xff\xff\x48\x3b\x61\x10\x76" + bytes([len(frame)]) + frame + GROW
-    entry, exits, vaddr = places(
-        tmp_path, GoImage(version="go1.15", magic=GO_1_2), code + (-len(code) - 1).to_bytes(1, "little", signed=True)
-    )
-    assert entry == Entry(vaddr + 13, True, "jbe of the stack check")
-    assert offsets(exits, vaddr) == [(23, 6, 0, 0)]
+    code = load + b"\x48\x3b\x61\x10\x76" + bytes([len(frame)]) + frame + GROW
+    return code + (-len(code) - 1).to_bytes(1, "little", signed=True)
+
+
+@pytest.mark.parametrize(
+    ("load", "offset"),
+    [
+        (b"\x64\x48\x8b\x0c\x25\xf8\xff\xff\xff", -8),  # mov rcx, fs:[-8]
+        (b"\x64\x48\x8b\x0c\x25\x68\xfe\xff\xff", -0x198),  # beside a thread's variables of C
+        (b"\x48\xc7\xc1\x68\xfe\xff\xff\x64\x48\x8b\x09", -0x198),  # mov rcx, -0x198; mov rcx, fs:[rcx]
+    ],
+)
+def test_stack_abi_is_told_by_the_check(tmp_path: Path, load: bytes, offset: int) -> None:
+    """Arguments are on the stack, so that rcx is none."""
+    image = GoImage(version="go1.15", magic=GO_1_2)
+    entry, exits, vaddr = places(tmp_path, image, stack_checked(load))
+    assert entry == Entry(vaddr + len(load) + 4, True, "jbe of the stack check", offset)
+    assert offsets(exits, vaddr) == [(len(load) + 14, 6, 0, 0)]
     assert exits[0].spot.stack_abi
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        b"\x48\x8b\x0d\x00\x10\x00\x00\x64\x48\x8b\x09",  # mov rcx, [rip+0x1000], which the loader fills
+        b"\x64\x48\x8b\x0c\x25\x68\x00\x00\x00",  # above the thread's pointer
+        b"\x64\x48\x8b\x0c\x25\x68\x00\x00\xf0",
+    ],
+)
+def test_a_goroutine_that_is_somewhere(tmp_path: Path, load: bytes) -> None:
+    assert places(tmp_path, GoImage(version="go1.15", magic=GO_1_2), stack_checked(load))[0] is None
 
 
 @pytest.mark.parametrize(
@@ -200,6 +224,12 @@ def test_a_jump_out_of_the_function_is_an_exit_nobody_sees(tmp_path: Path) -> No
     assert places(tmp_path, GoImage(), checked(b"\xe9\x00\x10\x00\x00"))[1] == []
 
 
+def test_what_is_not_code_to_its_end_has_no_exits(tmp_path: Path) -> None:
+    entry, exits, _ = places(tmp_path, GoImage(), checked(b"") + b"\xcc" * 14 + b"\x06\x71")
+    assert entry is not None
+    assert exits == []
+
+
 def test_a_function_too_large_to_be_looked_into(tmp_path: Path) -> None:
     assert places(tmp_path, GoImage(), checked(b"") + b"\x90" * 70_000)[0] is None
 
@@ -245,3 +275,34 @@ def test_a_large_frame_on_arm(tmp_path: Path, into: int) -> None:
 def test_arguments_that_are_lost_on_arm(tmp_path: Path) -> None:
     image = GoImage(version="go1.26.8", machine=AARCH64)
     assert places(tmp_path, image, arm(0xAA0103E0, *ARM_CHECK, *ARM_BODY))[0] is None
+
+
+KEEP_ARGUMENTS = b"".join(
+    # mov [rsp+0x28+8*n], rax, rbx, rcx: the frame is 0x20 with what was pushed
+    (b"\x48\x89\x44\x24\x28", b"\x48\x89\x5c\x24\x30", b"\x48\x89\x4c\x24\x38")
+)
+
+
+@pytest.mark.parametrize(
+    ("stores", "kept"),
+    [
+        (KEEP_ARGUMENTS, True),
+        (KEEP_ARGUMENTS[10:] + KEEP_ARGUMENTS[:10], True),
+        (KEEP_ARGUMENTS[:10], False),
+        (call_of(0) + KEEP_ARGUMENTS, False),
+        (KEEP_ARGUMENTS.replace(b"\x24\x28", b"\x24\x20"), False),
+        (KEEP_ARGUMENTS.replace(b"\x44\x24\x28", b"\x4c\x24\x28"), False),
+        (b"", False),
+    ],
+    ids=["all", "in another order", "two of three", "behind a call", "in the frame", "another register", "none"],
+)
+def test_arguments_that_outlive_the_call(tmp_path: Path, stores: bytes, kept: bool) -> None:
+    """Then a call that was entered before there was a probe is known when it returns."""
+    _, exits, _ = places(tmp_path, GoImage(), checked(stores))
+    assert [each.spot.spilled for each in exits] == [kept]
+
+
+def test_arguments_on_the_stack_outlive_every_call(tmp_path: Path) -> None:
+    code = stack_checked(b"\x64\x48\x8b\x0c\x25\xf8\xff\xff\xff")
+    _, exits, _ = places(tmp_path, GoImage(version="go1.15", magic=GO_1_2), code)
+    assert [each.spot.spilled for each in exits] == [True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from plaintap.targets.elfbytes import AARCH64
 from plaintap.targets.golang import amd64, arm64
 from plaintap.targets.golang.exits import find_exits
 from plaintap.targets.golang.pclntab import GO_1_16
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from plaintap.targets.golang.spots import Entry, Exit
     from plaintap.targets.x86 import Instruction
 
-_AARCH64 = 183
 _FUNCTION_MAX_BYTES: Final = 64 * 1024
 """Larger ones are not looked into; crypto/tls has none a tenth of that."""
 _REGISTERS_ON_ARM: Final = (1, 18)
@@ -35,7 +35,7 @@ class Code(Protocol):
 
 def code_of(program: GoProgram) -> Code:
     """Of this program's architecture."""
-    return _ArmCode(program) if program.elf.machine == _AARCH64 else _X86Code(program)
+    return _ArmCode(program) if program.elf.machine == AARCH64 else _X86Code(program)
 
 
 class _X86Code:
@@ -52,9 +52,11 @@ class _X86Code:
 
     def exits(self, function: Function, entry: Entry, *, write: bool) -> list[Exit]:
         body = self._body(function)
-        if amd64.leaves_otherwise(body):
+        if not body or amd64.leaves_otherwise(body):
             return []
-        return find_exits(body, stack_abi=entry.stack_abi, write=write, names=self._names)
+        spilled = entry.stack_abi or amd64.keeps_arguments(body)
+        exits = find_exits(body, stack_abi=entry.stack_abi, write=write, names=self._names)
+        return [each._replace(spot=each.spot._replace(spilled=spilled)) for each in exits]
 
     def _body(self, function: Function) -> tuple[Instruction, ...]:
         """The whole function; empty when not all of it is code."""

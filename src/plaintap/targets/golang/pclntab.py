@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from plaintap.errors import TargetError
+from plaintap.targets.elfbytes import AARCH64, X86_64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 GO_1_2, GO_1_16, GO_1_18, GO_1_20 = 0xFFFFFFFB, 0xFFFFFFFA, 0xFFFFFFF0, 0xFFFFFFF1
 _MAGICS = (GO_1_2, GO_1_16, GO_1_18, GO_1_20)
-_QUANTUM = {62: 1, 183: 4}
+_QUANTUM = {X86_64: 1, AARCH64: 4}
 _SECTIONS = (".gopclntab", ".data.rel.ro.gopclntab")
 
 _FUNCTIONS_MAX = 4_000_000

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from plaintap.errors import TargetError
+from plaintap.targets.elfbytes import AARCH64, X86_64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ _DATA_MAX_BYTES = 128 << 20
 _SEARCHED_MAX_BYTES = 256 << 20
 """Of relocations that are in no order, in all searches of a file together."""
 _CHUNK_BYTES = 4 << 20
-_RELATIVE = {62: 8, 183: 1027}  # R_X86_64_RELATIVE, R_AARCH64_RELATIVE
+_RELATIVE = {X86_64: 8, AARCH64: 1027}  # R_X86_64_RELATIVE, R_AARCH64_RELATIVE
 
 
 class Pointers:

@@ -44,20 +44,41 @@ class GoProgram:
         return find_module(self.elf, self._pointers, self._table)
 
     @cached_property
-    def _types(self) -> Types | None:
-        return Types(self.elf, self._pointers, self._module) if self._module is not None else None
+    def _known_types(self) -> Types | None:
+        try:
+            return Types(self.elf, self._pointers, self._module) if self._module is not None else None
+        except TargetError:  # no table, by which they are found
+            return None
 
     @property
     def table_magic(self) -> int:
-        return self._table.magic
+        """Which form its table of functions has; 0 when there is none that can be read."""
+        try:
+            return self._table.magic
+        except TargetError:
+            return 0
 
-    def functions(self, tails: Iterable[str]) -> list[Function]:
-        """Those whose names end so."""
-        return self._functions.ending_in(tails)
+    def functions(self, package: str, tails: Iterable[str]) -> list[Function]:
+        """Those whose names end so, of whatever package.
+
+        Where the table cannot be read, as one of a version to come, those of this package that have symbols.
+        """
+        tails = tuple(tails)
+        try:
+            return self._functions.ending_in(tails)
+        except TargetError:
+            symbols = self.elf.symbols(package + tail for tail in tails).values()
+            found = [Function(each.name, each.vaddr, each.size) for each in symbols if each.size]
+            if not found:
+                raise
+            return found
 
     def name_at(self, vaddr: int) -> str:
-        """Of the function that begins at an address; empty when none does."""
-        return self._functions.name_at(vaddr)
+        """Of the function that begins at an address; empty when none does, or nothing says so."""
+        try:
+            return self._functions.name_at(vaddr)
+        except TargetError:
+            return ""
 
     @cached_property
     def _functions(self) -> Functions:
@@ -78,11 +99,13 @@ class GoProgram:
 
     def pointer_type(self, name: str) -> int:
         """The address of the description of `*net.name`; 0 unknown."""
-        return self._types.pointer_to("net", name) if self._types is not None else 0
+        types = self._known_types
+        return types.pointer_to("net", name) if types is not None else 0
 
     def fields(self, package: str, name: str) -> dict[str, Field]:
         """The fields of a struct, where the program describes it."""
-        return self._types.fields_of(package, name) if self._types is not None else {}
+        types = self._known_types
+        return types.fields_of(package, name) if types is not None else {}
 
 
 def open_program(elf: ElfFile) -> GoProgram | None:

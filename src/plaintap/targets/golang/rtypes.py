@@ -7,6 +7,7 @@ from the beginning of all types; that is looked for, since nothing lists the typ
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plaintap.errors import TargetError
@@ -53,8 +54,12 @@ class Types:
         self._vaddr: Final = module.types
 
     def pointer_to(self, package: str, name: str) -> int:
-        """The address of `*package.name`, of exactly that package; 0 when the program has none."""
-        for place in self._names(f"*{package.rpartition('/')[2]}.{name}"):
+        """The address of `*package.name`, of exactly that package; 0 when the program has none.
+
+        A package's own name is the last part of its path as a rule; copies of crypto/tls are called tls.
+        """
+        short = dict.fromkeys((package.rpartition("/")[2], "tls"))
+        for place in chain.from_iterable(self._names(f"*{each}.{name}") for each in short):
             for begin in self._named(place):
                 at = begin + _UNCOMMON_AT
                 path = int.from_bytes(self._raw[at : at + 4], "little")

@@ -39,6 +39,8 @@ class GoSpot(NamedTuple):
     """Where a second count is that it adds; 0: none."""
     sp_words: int = 0
     """How far the stack pointer is below what it was at the function's entry."""
+    spilled: bool = False
+    """Where it leaves: receiver, buffer and its length are in the words that the caller keeps for them."""
 
 
 class Entry(NamedTuple):
@@ -47,6 +49,8 @@ class Entry(NamedTuple):
     vaddr: int
     stack_abi: bool
     why: str
+    g_tls_offset: int | None = None
+    """Stack ABI on x86-64: where the goroutine is, from the thread's pointer on."""
 
 
 class Exit(NamedTuple):
