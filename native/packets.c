@@ -149,8 +149,10 @@ static void find_owner(const struct packet_ring *ring, struct pt_process *owner,
 {
 	struct pt_process found;
 
-	if (!bpf_map_lookup_elem(ring->flows_fd, flow, &found))
-		*owner = found;
+	if (bpf_map_lookup_elem(ring->flows_fd, flow, &found))
+		return;
+	found.noted = 0;
+	*owner = found;
 }
 
 /* Who has the ends, by now: a connection's first packets come before anybody has accepted it. */
@@ -165,6 +167,7 @@ static void settle_owners(const struct packet_ring *ring, const struct pt_packet
 
 	*sender = packet->sender;
 	*receiver = packet->receiver;
+	sender->noted = receiver->noted = 0;
 	if (!(packet->flags & PT_PACKET_PROVISIONAL))
 		return;
 	memcpy(reversed.local, packet->flow.remote, sizeof(reversed.local));
@@ -340,9 +343,14 @@ static bool is_whole(const struct pt_packet *packet, uint32_t length)
 static int write_due(struct packet_ring *ring, struct writing *writing)
 {
 	unsigned long position = *ring->map.consumer;
+	unsigned long most = writing->most_waiting;
 	const uint8_t *record;
 	uint32_t length;
 	int error = 0;
+
+	/* Once there are too many, half of them go: one by one would cost a wake-up each. */
+	if (__atomic_load_n(ring->map.producer, __ATOMIC_ACQUIRE) - position > most)
+		most /= 2;
 
 	while (!error && writing->bytes + ring->filled < writing->max_bytes &&
 	       ring_record_at(&ring->map, position, &record, &length)) {
@@ -351,7 +359,7 @@ static int write_due(struct packet_ring *ring, struct writing *writing)
 			__atomic_load_n(ring->map.producer, __ATOMIC_ACQUIRE) - position;
 
 		if (!(length & RECORD_DISCARDED) && is_whole(packet, length)) {
-			if (packet->ts_ns >= writing->until_ns && waiting <= writing->most_waiting)
+			if (packet->ts_ns >= writing->until_ns && waiting <= most)
 				break;
 			take_packet(ring, writing, packet);
 		}

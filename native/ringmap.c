@@ -7,6 +7,13 @@
 #include <unistd.h>
 
 #define RECORD_HEADER 8
+/* No record is larger: so much of the second mapping is enough, and each page of it counts as used. */
+#define RECORD_MAX (1UL << 17)
+
+static size_t mapped_size(const struct ring_map *ring)
+{
+	return ring->page + ring->size + (ring->size < RECORD_MAX ? ring->size : RECORD_MAX);
+}
 
 static int map_pages(struct ring_map *ring, int fd)
 {
@@ -17,8 +24,7 @@ static int map_pages(struct ring_map *ring, int fd)
 	if (consumer == MAP_FAILED)
 		return errno;
 	ring->consumer = consumer;
-	producer = mmap(NULL, ring->page + 2 * ring->size, PROT_READ, MAP_SHARED, fd,
-			(off_t)ring->page);
+	producer = mmap(NULL, mapped_size(ring), PROT_READ, MAP_SHARED, fd, (off_t)ring->page);
 	if (producer == MAP_FAILED)
 		return errno;
 	ring->producer = producer;
@@ -44,7 +50,7 @@ int ring_map_open(struct ring_map *ring, int fd, size_t size)
 void ring_map_close(struct ring_map *ring)
 {
 	if (ring->producer)
-		munmap(ring->producer, ring->page + 2 * ring->size);
+		munmap(ring->producer, mapped_size(ring));
 	if (ring->consumer)
 		munmap(ring->consumer, ring->page);
 	if (ring->epoll_fd > 0)

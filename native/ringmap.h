@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The consumer's side of a BPF ring buffer (layout: kernel/bpf/ringbuf.c): a page with the consumer's
- * position, a page with the producer's, then the data mapped twice in a row, so that no record is
- * ever split. Programs submit without a wake-up; the caller's timeout is the poll.
+ * position, a page with the producer's, then the data, and its beginning once more, so that no record
+ * is ever split. Programs submit without a wake-up; the caller's timeout is the poll.
  */
 #ifndef PLAINTAP_RINGMAP_H
 #define PLAINTAP_RINGMAP_H

@@ -14,6 +14,7 @@
 #define VLAN_TAGS_MAX 2
 #define IPV6_HEADER 40
 #define FRAGMENT_OFFSET 0x1fff
+#define LOOPBACK 1 /* in every namespace, include/net/net_namespace.h of the kernel */
 #define TCP_SYN_ALONE(flags) (((flags) & 0x12) == 0x02)
 
 /* include/uapi/linux/bpf.h */
@@ -139,14 +140,17 @@ static __always_inline void reverse(struct pt_flow *to, const struct pt_flow *fr
 	__builtin_memset(to->pad, 0, sizeof(to->pad));
 }
 
-/* Who has this end; of TCP the one who listens there stands in until the connection's is known. */
+/*
+ * Who has this end; where it is in this namespace, of TCP the one who listens there stands in until
+ * the connection's is known.
+ */
 static __always_inline void find_end(struct pt_process *owner, const struct pt_flow *flow,
-				     __u8 *flags)
+				     bool here, __u8 *flags)
 {
 	struct pt_process *known = bpf_map_lookup_elem(&pt_flows, flow);
 	struct pt_flow listener = {.protocol = flow->protocol, .local_port = flow->local_port};
 
-	if (!known) {
+	if (!known && here) {
 		known = bpf_map_lookup_elem(&pt_flows, &listener);
 		if (known && flow->protocol == IPPROTO_TCP)
 			*flags |= PT_PACKET_PROVISIONAL;
@@ -158,14 +162,24 @@ static __always_inline void find_end(struct pt_process *owner, const struct pt_f
 		*flags |= PT_PACKET_PROVISIONAL;
 }
 
+/* To tell a socket's flows from each other: those of UDP may have many. */
+static __always_inline __u32 flow_in_short(const struct pt_flow *flow)
+{
+	__u32 ports = (__u32)flow->local_port << 16 | flow->remote_port;
+
+	return ports ^ *(__u32 *)(flow->remote + 12) ^ *(__u32 *)(flow->local + 12) ^ 1;
+}
+
 static __always_inline void find_sender(struct __sk_buff *skb, struct pt_packet *packet)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct pt_process *known = cookie ? bpf_map_lookup_elem(&pt_owners, &cookie) : 0, *before;
+	struct pt_process *known = cookie ? bpf_map_lookup_elem(&pt_owners, &cookie) : 0;
+	__u32 noted = flow_in_short(&packet->flow);
 
 	if (!known) {
 		if (packet->flow.protocol)
-			find_end(&packet->sender, &packet->flow, &packet->flags);
+			find_end(&packet->sender, &packet->flow, packet->flags & PT_PACKET_OUT,
+				 &packet->flags);
 		if (cookie && !packet->sender.pid && packet->flow.protocol == IPPROTO_TCP)
 			packet->flags |= PT_PACKET_PROVISIONAL;
 		return;
@@ -173,21 +187,20 @@ static __always_inline void find_sender(struct __sk_buff *skb, struct pt_packet 
 	packet->sender = *known;
 	if (known->wanted == PT_UNDECIDED)
 		packet->flags |= PT_PACKET_PROVISIONAL;
-	if (!packet->flow.protocol)
+	if (!packet->flow.protocol || known->noted == noted)
 		return;
-	before = bpf_map_lookup_elem(&pt_flows, &packet->flow);
-	if (!before || before->pid != known->pid)
-		set_flow(&packet->flow, &packet->sender);
+	known->noted = noted;
+	set_flow(&packet->flow, &packet->sender);
 }
 
-static __always_inline void find_receiver(struct pt_packet *packet, bool begins)
+static __always_inline void find_receiver(struct pt_packet *packet, bool begins, bool here)
 {
 	struct pt_flow flow;
 
 	reverse(&flow, &packet->flow);
 	if (begins) /* another connection had these addresses before */
 		bpf_map_delete_elem(&pt_flows, &flow);
-	find_end(&packet->receiver, &flow, &packet->flags);
+	find_end(&packet->receiver, &flow, here, &packet->flags);
 }
 
 static __always_inline bool is_wanted(const struct pt_packet *packet)
@@ -265,7 +278,8 @@ static __always_inline int capture_packet(struct __sk_buff *skb, __u8 flags, boo
 		packet.flow.protocol = 0;
 	find_sender(skb, &packet);
 	if (packet.flow.protocol)
-		find_receiver(&packet, begins);
+		find_receiver(&packet, begins,
+			      !(flags & PT_PACKET_OUT) || skb->ifindex == LOOPBACK);
 	if (!is_wanted(&packet))
 		return TC_ACT_UNSPEC;
 	packet.ts_ns = bpf_ktime_get_ns();

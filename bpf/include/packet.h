@@ -21,7 +21,8 @@ struct pt_process {
 	__u32 pid;
 	__u32 uid;
 	__u8 wanted; /* enum pt_wanted */
-	__u8 pad[7];
+	__u8 pad[3];
+	__u32 noted; /* of a socket: the flow under which it was noted last, in short */
 	char comm[PT_PACKET_COMM];
 };
 

@@ -21,7 +21,7 @@ NETLINK_SOCK_DIAG = 4
 REQUEST = struct.Struct("=BBBxI48x")  # struct inet_diag_req_v2
 ALL_STATES = 0xFFFFFFFF
 TCP_LISTEN = 10
-OWNER = struct.Struct("<IIB7x16s")  # struct pt_process
+OWNER = struct.Struct("<IIB3x4x16s")  # struct pt_process
 FLOW = struct.Struct("<16s16sHHB3x")  # struct pt_flow
 WANTED, UNDECIDED = 1, 2
 MAPPED = bytes(10) + b"\xff\xff"

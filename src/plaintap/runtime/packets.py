@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel side of a packet capture: its programs, where they are linked, and what they counted.
 
-Everything hangs on file descriptors, but for filters of kernels without tcx, which are clsact.py's. Which interfaces
-are wanted is the session's business, what is written of packets native/packets.c's.
+Everything hangs on file descriptors and goes with the process. Which interfaces are wanted is the session's business,
+what is written of packets native/packets.c's.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plaintap import _native
+from plaintap.errors import KernelError
 from plaintap.runtime.classic_bpf import translate
 from plaintap.runtime.counters import read_counters
 from plaintap.runtime.interfaces import LINKTYPE_ETHERNET, Interface
@@ -23,10 +24,12 @@ from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
 from plaintap.runtime.packet_owners import open_sockets
 from plaintap.runtime.pcap_filter import compile_filter
 from plaintap.runtime.privileges import refused
+from plaintap.runtime.sockets import kernel_release
 
 SNAPLEN_MAX = 262144
 """As of tcpdump."""
 NETNS = Path("/proc/self/ns/net")
+TCX = (6, 6)
 MOUNTS = Path("/proc/self/mountinfo")
 CONFIG = struct.Struct("<IIIB3x")
 """struct pt_packet_config of bpf/include/owners.h."""
@@ -102,8 +105,11 @@ class PacketKernel:
 
     def _link_hooks(self) -> None:
         for program, tracepoint in TRACEPOINTS.items():
-            with _unless_missing():
+            try:
                 self._links.append(_native.link_raw_tracepoint(self._object.program_fd(program), tracepoint))
+            except _native.NativeError as error:
+                if error.errno != errno.ENOENT:  # before 6.3 a socket stays its creator's
+                    raise
         root = _cgroup_root()
         if root is None:
             return
@@ -145,6 +151,8 @@ class PacketKernel:
             _close_all(made)
             if error.errno == errno.ENODEV:
                 raise
+            if error.errno == errno.EINVAL and kernel_release() < TCX:
+                raise KernelError("packets need Linux 6.6 or newer (tcx links)", hint=_TCX_HINT) from error
             raise refused(error, f"capture at {interface.name}") from error
         self._at[interface.index] = made
         return True
@@ -202,9 +210,7 @@ class PacketKernel:
         self._object.close()
 
 
-def _unless_missing() -> contextlib.AbstractContextManager[None]:
-    """An older kernel lacks the tracepoints of sending and receiving (6.3): a socket stays its creator's."""
-    return contextlib.suppress(FileNotFoundError)
+_TCX_HINT = "-m keylog works here: give its file to Wireshark beside a capture of tcpdump"
 
 
 def _cgroup_root() -> str | None:

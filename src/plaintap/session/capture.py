@@ -7,6 +7,7 @@ libraries libraries.py's, what is recorded recording.py's.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -41,6 +42,8 @@ KEYS_POLL_MS = 100
 """Where only keys are wanted, whose reader does not look on: a quarter of the CPU that each handshake takes."""
 IDLE_POLL_MS = 40
 TICK_NS = 1_000_000_000
+SECRETS_SHARE = 8
+"""Where packets and no plaintext are wanted, which have a ring of their own, secrets need little of one."""
 LINK_PIDS_MAX = 16
 """With more pids than this the probes go in once, for every process, and the kernel filters."""
 
@@ -101,7 +104,7 @@ class Capture:
         undo.callback(self._layouts.close)
         wanted = Wanted(plaintext=common.wants_text, secrets=common.wants_secrets)
         families = {module.family for module in self._modules}
-        self._kernel = Kernel(families, filters, wanted, ring_bytes=ring_bytes)
+        self._kernel = Kernel(families, filters, wanted, ring_bytes=self._records_ring_bytes(ring_bytes))
         undo.callback(self._kernel.close)
         self._say_how_sockets_are_told()
         self._libraries = Libraries(
@@ -126,6 +129,11 @@ class Capture:
             pids=link_pids,
         )
         self._watcher: Watcher | None = None
+
+    def _records_ring_bytes(self, ring_bytes: int) -> int:
+        if self._common.wants_text or not self._common.wants_packets:
+            return ring_bytes
+        return max(os.sysconf("SC_PAGESIZE"), ring_bytes // SECRETS_SHARE)
 
     def _say_how_sockets_are_told(self) -> None:
         for refused in self._kernel.refused:
