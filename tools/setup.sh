@@ -120,6 +120,8 @@ find_missing() {
 	need tcpdump any_command tcpdump
 	need tshark any_command tshark
 	need libssl-dev test -e /usr/include/openssl/ssl.h
+	# Tests fetch packages of other suites than the host's.
+	need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 	for package in $bpftool_packages; do
 		need "$package" bpftool version
 	done
@@ -129,11 +131,11 @@ find_missing() {
 		need chromium any_command chromium
 		need nghttp2-client any_command nghttp
 		need nodejs any_command node
-		need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 		;;
 	bench)
 		need wrk any_command wrk
 		need nodejs any_command node
+		need golang-go any_command go
 		;;
 	vm)
 		need qemu-system-x86 any_command qemu-system-x86_64

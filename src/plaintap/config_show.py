@@ -133,10 +133,12 @@ class ShowConfig(Model, frozen=True, kw_only=True):
             "-t",
             "--body-limit",
             "--tsize",
-            help="bytes of a body to show; 0 shows all",
+            help="bytes of a body to show, such as 500 or 64k; 0 shows all",
             group=Group.SHOW,
             metavar="BYTES",
             expects="a number of bytes from 0",
+            hint="such as 500, 64k or 10MB",
+            parse=values.size_bytes,
             replay=True,
         ),
     ] = 65536

@@ -20,6 +20,8 @@ RING_MAX_BYTES = 1 << 31
 Text = Annotated[str, Meta(min_length=1)]
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_UNIT_BYTES = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9}
+_SIZE = re.compile(r"(\d{1,15})\s*([kmg]?b?)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 
 
@@ -29,6 +31,14 @@ def duration(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value.strip())
     return float(match[1]) * _UNIT_S[match[2]] if match else value
+
+
+def size_bytes(value: object) -> object:
+    """Bytes; a unit is a power of ten, as in a filter."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip().lower())
+    return int(match[1]) * _UNIT_BYTES[match[2]] if match else value
 
 
 def user(value: object) -> object:

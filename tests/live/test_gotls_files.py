@@ -84,7 +84,7 @@ def test_go_program_without_tls_is_seen(targets: Targets, taps: Taps) -> None:
 def test_32_bit_program(targets: Targets, taps: Taps) -> None:
     binary = targets.folder / "peer386"
     EVERYDAY.go("build", "-o", binary, *SHARED, "peer.go", GOARCH="386")
-    refused(taps, binary, "32-bit")
+    refused(taps, binary, "i386")
 
 
 def test_program_that_is_cut(targets: Targets, taps: Taps, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_plugin(targets: Targets, taps: Taps, tmp_path: Path) -> None:
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("version", ["1.15", "1.24"])
+@pytest.mark.parametrize("version", ["1.19", "1.24", "1.27"])
 def test_c_library_made_of_go(targets: Targets, taps: Taps, tmp_path: Path, version: str) -> None:
     build = Build(version, cgo=True)
     library = targets.folder / f"speak{version}.so"

@@ -6,6 +6,7 @@ Owns the wording; the file is outputs/har_repair.py's.
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, ClassVar
 
 import click
@@ -49,7 +50,7 @@ def har(context: click.Context) -> int:
     if wanted:
         click.echo(f"{escape(path)}: repaired, {entries} kept, {torn} behind them left out")
         return 0
-    click.echo(f"{escape(path)}: torn after {entries}; `plaintap har --repair FILE` restores it")
+    click.echo(f"{escape(path)}: torn after {entries}; `plaintap har --repair {escape(shlex.quote(path))}` restores it")
     return 1
 
 

@@ -25,6 +25,8 @@ COMMANDS: tuple[Command, ...] = (
 
 # What users of eCapture may type and this version cannot do; a name leaves the table with its feature.
 LATER_COMMANDS = frozenset("gnutls gnu nss nspr bash zsh mysqld postgres".split())
+FILTER_WORDS = frozenset("arp dst ether greater host icmp icmp6 ip ip6 less net not port portrange src tcp udp".split())
+"""That an expression of pcap-filter(7) begins with."""
 LATER_FLAGS = {
     name: feature
     for names, feature in {
@@ -44,10 +46,12 @@ def unknown_word(word: str) -> UsageError:
     names = [name for command in COMMANDS for name in (command.name or "", *command.aliases)]
     if right := nearest(word, names):
         return UsageError(f"no command {word}", hint=f"did you mean `plaintap {right}`?")
-    return UsageError(
-        f"no command {word}, and filter words need -m pcap",
-        hint=f"commands are {', '.join(command.name or '' for command in COMMANDS)}",
-    )
+    if word in FILTER_WORDS:
+        return UsageError(
+            "filter words need -m pcap", hint="--filter chooses messages, --pid, --comm and --uid processes"
+        )
+    commands = ", ".join(command.name or "" for command in COMMANDS)
+    return UsageError(f"no command {word}", hint=f"commands are {commands}")
 
 
 def unknown_flag(name: str, context: click.Context | None) -> UsageError:

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 _PACKAGE: Final = "crypto/tls"
 _READ: Final = ".(*Conn).Read"
 _WRITE: Final = ".(*Conn).Write"
-# utls' own, whose receiver begins with a pointer to the Conn; what it reads, the Conn reads.
-_WRITE_AROUND: Final = ".(*UConn).Write"
 _CLOSE: Final = ".(*Conn).Close"
 _KEY_LOG: Final = ".(*Config).writeKeyLog"
 _HANDSHAKES: Final = (".(*Conn).clientHandshake", ".(*Conn).serverHandshake")
-_TAILS: Final = (_READ, _WRITE, _WRITE_AROUND, _CLOSE, _KEY_LOG, *_HANDSHAKES)
+# utls' own of some versions, instead of the Conn's: their receiver begins with a pointer to the Conn.
+_AROUND: Final = {
+    _READ: ".(*UConn).Read",
+    _WRITE: ".(*UConn).Write",
+    _HANDSHAKES[0]: ".(*UConn).clientHandshake",
+}
+_TAILS: Final = (_READ, _WRITE, _CLOSE, _KEY_LOG, *_HANDSHAKES, *_AROUND.values())
 # Receiver and slice; receiver; receiver, string and two slices.
 _DATA_ARGUMENTS, _CONN_ARGUMENTS, _KEY_LOG_ARGUMENTS = 4, 1, 9
 _COPIES_MAX = 8
@@ -91,24 +95,34 @@ def _packages(program: GoProgram) -> dict[str, dict[str, Function]]:
     copies = [
         package
         for package, functions in found.items()
-        if package != _PACKAGE and {_READ, _KEY_LOG} <= functions.keys() and {_WRITE, _WRITE_AROUND} & functions.keys()
+        if package != _PACKAGE and _KEY_LOG in functions and all(_has(functions, tail) for tail in (_READ, _WRITE))
     ]
     wanted = [package for package in (_PACKAGE, *sorted(copies)[:_COPIES_MAX]) if package in found]
     return {package: found[package] for package in wanted}
 
 
+def _has(functions: Mapping[str, Function], tail: str) -> bool:
+    return tail in functions or _AROUND.get(tail, "") in functions
+
+
+def _forms(functions: Mapping[str, Function], tail: str, *, foreign: bool) -> Iterator[tuple[Function, GoSpot]]:
+    """The functions that are this one, and what their places have in common."""
+    for form in (tail, _AROUND.get(tail, "")):
+        if form in functions:
+            yield functions[form], GoSpot(0, foreign=foreign, indirect=form != tail)
+
+
 def _points(placer: Placer, functions: Mapping[str, Function], *, foreign: bool) -> Iterator[Point]:
-    for tail in (_READ, _WRITE, _WRITE_AROUND):
-        if tail in functions:
-            what = GoSpot(0, foreign=foreign, indirect=tail == _WRITE_AROUND)
-            yield from placer.call(functions[tail], what, arguments=_DATA_ARGUMENTS, write=tail != _READ)
+    for tail in (_READ, _WRITE):
+        for function, what in _forms(functions, tail, foreign=foreign):
+            yield from placer.call(function, what, arguments=_DATA_ARGUMENTS, write=tail == _WRITE)
     for tail, program, arguments in (
         (_CLOSE, "pt_go_close", _CONN_ARGUMENTS),
         *((handshake, "pt_go_handshake", _CONN_ARGUMENTS) for handshake in _HANDSHAKES),
         (_KEY_LOG, "pt_go_keylog", _KEY_LOG_ARGUMENTS),
     ):
-        if tail in functions:
-            yield from placer.once(program, functions[tail], GoSpot(0, foreign=foreign), arguments=arguments)
+        for function, what in _forms(functions, tail, foreign=foreign):
+            yield from placer.once(program, function, what, arguments=arguments)
 
 
 def _missing(package: str, functions: Mapping[str, Function]) -> Iterator[str]:
@@ -120,7 +134,7 @@ def _missing(package: str, functions: Mapping[str, Function]) -> Iterator[str]:
         _KEY_LOG: "its secrets are not seen",
     }
     for tail, consequence in consequences.items():
-        if tail not in functions and not (tail == _WRITE and _WRITE_AROUND in functions):
+        if not _has(functions, tail):
             yield f"no {package}{tail} in the program, inlined or never called: {consequence}"
 
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from plaintap.errors import OutputError, UsageError, reason
+from plaintap.errors import OutputError, reason
 from plaintap.outputs.har_document import END, head_of
 
 _HEAD_BYTES = 4096
@@ -38,7 +38,7 @@ class Found:
 
 
 def look_at(path: str) -> Found:
-    """Counts whole entries. Raises UsageError for what is no HAR of ours, OutputError for what cannot be read."""
+    """Counts whole entries. Raises OutputError for what is no HAR of ours, or cannot be read."""
     try:
         with Path(path).open("rb") as file:
             return _look(file, path)
@@ -64,14 +64,14 @@ def _lock(file: BinaryIO, path: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"a running plaintap writes {path}", hint="end it, and the file is whole") from None
+        raise OutputError(f"a running plaintap writes {path}", hint="end it, and the file is whole") from None
 
 
 def _look(file: BinaryIO, path: str) -> Found:
     size = os.fstat(file.fileno()).st_size
     head = head_of(file.read(_HEAD_BYTES))
     if not head:
-        raise UsageError(f"{path} is no HAR of plaintap", hint="only what `--format har:FILE` wrote can be repaired")
+        raise OutputError(f"{path} is no HAR of plaintap", hint="only what `--format har:FILE` wrote can be repaired")
     entries, end = 0, len(head)
     file.seek(end)
     for start, line in _entry_lines(file):

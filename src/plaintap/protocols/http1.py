@@ -156,9 +156,10 @@ class Http1:
 
     def _receive_unasked(self, direction: int, ts_ns: int, data: bytes) -> None:
         """While no request waits for its answer."""
-        if self._readers[direction] is not self._responses or self._requests.first_ns or self._responses.seeking:
+        waits = not (self._requests.first_ns or self._responses.seeking)
+        if self._readers[direction] is not self._responses or not (waits or self._answers):
             self._read(direction, ts_ns, data)
-            if self._pairing.pending:
+            if self._has_left or self._pairing.pending:
                 self._release_answers()
             return
         if not self._answers:

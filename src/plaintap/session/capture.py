@@ -19,7 +19,7 @@ from plaintap.events import Fact, Kind, Meta, ProcessExited, ProcessHeld, Sessio
 from plaintap.messages import Totals
 from plaintap.modules.attacher import Attacher
 from plaintap.modules.registry import MODULES
-from plaintap.runtime.child import Child, Guard, release
+from plaintap.runtime.child import Child, Guard, release, require_command
 from plaintap.runtime.kernel import Kernel
 from plaintap.runtime.kernel_config import Filters, Wanted
 from plaintap.runtime.privileges import may_look_at_others, require_capabilities
@@ -67,6 +67,8 @@ class Capture:
             if not process_is_alive(pid):
                 raise TargetError(f"cannot attach to pid {pid}: no such process", hint="pgrep -a NAME finds it")
         with ExitStack() as undo:
+            if command:
+                require_command(command[0])
             self._child = Child(command) if command else None
             if self._child:
                 undo.callback(self._child.abandon)

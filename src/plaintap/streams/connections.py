@@ -261,8 +261,10 @@ class Connections:
 
     def _move(self, connection: Connection, pid: int) -> None:
         """Its process is known now."""
-        if connection.session in (sessions := self._sessions_of.get(connection.pid, set())):
-            sessions.discard(connection.session)
+        before = self._sessions_of.get(connection.pid, set())
+        before.discard(connection.session)
+        if not before:
+            self._sessions_of.pop(connection.pid, None)
         connection.pid = pid
         self._sessions_of.setdefault(pid, set()).add(connection.session)
         if pid not in self._living:

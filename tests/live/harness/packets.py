@@ -104,6 +104,8 @@ class Packets:
     def _tshark(self, keylog: Path | None, *words: str) -> bytes:
         """Without a key log it has what is in the file."""
         command = [require_command("tshark"), "-n", "-r", str(self.file)]
+        # With two processors what one sends right after the other can be captured before it.
+        command += ["-o", "tcp.reassemble_out_of_order:TRUE"]
         if keylog:
             command += ["-o", f"tls.keylog_file:{keylog}"]
         for port in self.ports:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plaintap.cli.har import COMMAND
-from plaintap.errors import OutputError, UsageError
+from plaintap.errors import OutputError
 from plaintap.outputs.har_document import END, head
 
 ENTRY = b'\n{"startedDateTime":"2023"}'
@@ -36,7 +36,7 @@ def test_a_whole_file(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_torn_file(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_bytes(head() + ENTRY + b',\n{"sta')
     assert run(str(path)) == 1
-    assert capsys.readouterr().out == f"{path}: torn after 1 entry; `plaintap har --repair FILE` restores it\n"
+    assert capsys.readouterr().out == f"{path}: torn after 1 entry; `plaintap har --repair {path}` restores it\n"
     assert run("--repair", str(path)) == 0
     assert capsys.readouterr().out == f"{path}: repaired, 1 entry kept, 7 bytes behind them left out\n"
     assert path.read_bytes() == head() + ENTRY + END
@@ -46,5 +46,5 @@ def test_what_is_none(path: Path) -> None:
     with pytest.raises(OutputError, match="no such file or directory"):
         run(str(path))
     path.write_text("{}")
-    with pytest.raises(UsageError, match="is no HAR of plaintap"):
+    with pytest.raises(OutputError, match="is no HAR of plaintap"):
         run("--repair", str(path))

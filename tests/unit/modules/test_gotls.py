@@ -136,6 +136,20 @@ def test_a_copy_that_writes_around_its_conn(tmp_path: Path) -> None:
     assert all(point.write == (point.go is not None and point.go.indirect) for point in plan.points)
 
 
+def test_a_copy_that_does_all_around_its_conn(tmp_path: Path) -> None:
+    """As later ones do; the Conn's own are there too, for who has no UConn."""
+    around = ("(*UConn).Read", "(*UConn).Write", "(*UConn).clientHandshake")
+    own = ("(*Conn).Read", "(*Conn).Write", "(*Conn).clientHandshake", "(*Conn).Close", "(*Config).writeKeyLog")
+    plan = found(tmp_path, image_with((*around, *own), UTLS))
+    assert plan.notes == ()
+    indirect = [(point.function, point.program) for point in plan.points if point.go and point.go.indirect]
+    expected = [(name, program) for name in around[:2] for program in ("pt_go_enter", "pt_go_return")]
+    expected.append((around[2], "pt_go_handshake"))
+    assert indirect == [(f"{UTLS}.{name}", program) for name, program in expected]
+    direct = {point.function for point in plan.points if point.go and not point.go.indirect}
+    assert direct == {f"{UTLS}.{name}" for name in own}
+
+
 def test_code_unlike_go(tmp_path: Path) -> None:
     image = image_with(("(*Config).writeKeyLog", "(*Conn).Close", "(*Conn).Read"))
     image.add("crypto/tls.(*Conn).Write", b"\xc3")

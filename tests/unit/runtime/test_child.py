@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from plaintap.runtime.child import Child, CommandError, Guard, release
+from plaintap.runtime.child import NOT_EXECUTABLE, NOT_FOUND, Child, CommandError, Guard, release, require_command
 from plaintap.runtime.processes import process_is_alive
 
 WITHIN_S = 10.0
@@ -198,3 +198,21 @@ def test_a_guard_is_not_in_the_terminals_group(sleeper: int) -> None:
 def test_releasing_somebody_who_is_gone() -> None:
     child = finished(Child(["true"]))
     release(child.pid)
+
+
+@pytest.mark.parametrize("name", ["no-such-command", "./no-such-command", ""])
+def test_a_command_that_is_not_there_is_refused_at_once(name: str) -> None:
+    with pytest.raises(CommandError, match="no such file or directory") as caught:
+        require_command(name)
+    assert caught.value.exit_code == NOT_FOUND
+
+
+def test_a_command_that_cannot_be_executed_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "letter").write_text("dear")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("letter", str(tmp_path / "letter"), str(tmp_path)):
+        with pytest.raises(CommandError, match="permission denied") as caught:
+            require_command(name)
+        assert caught.value.exit_code == NOT_EXECUTABLE
+    (tmp_path / "letter").chmod(0o755)
+    require_command("letter")

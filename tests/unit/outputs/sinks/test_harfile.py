@@ -15,7 +15,7 @@ from full_disk import file_size_limited
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plaintap.errors import OutputError, UsageError
+from plaintap.errors import OutputError
 from plaintap.outputs.har_document import END, head
 from plaintap.outputs.har_repair import look_at, repair
 from plaintap.outputs.sinks.harfile import HarFile
@@ -83,7 +83,7 @@ def test_what_is_not_ours_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(OutputError, match="it holds something that is no HAR of plaintap"):
         HarFile(str(path))
-    with pytest.raises(UsageError, match="is no HAR of plaintap"):
+    with pytest.raises(OutputError, match="is no HAR of plaintap"):
         repair(str(path))
     assert path.read_bytes() == content
 
@@ -92,7 +92,7 @@ def test_two_do_not_write_one_file(path: Path) -> None:
     sink = HarFile(str(path))
     with pytest.raises(OutputError, match="another plaintap writes it"):
         HarFile(str(path))
-    with pytest.raises(UsageError, match="a running plaintap writes"):
+    with pytest.raises(OutputError, match="a running plaintap writes"):
         repair(str(path))
     sink.close()
     assert repair(str(path)).whole
