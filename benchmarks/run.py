@@ -20,6 +20,7 @@ from pathlib import Path
 import calls
 import keys
 import offline
+import packets
 import starting
 import web
 from launch import Bench, MissingProgramError
@@ -35,10 +36,11 @@ MEASUREMENTS: dict[str, Measurement] = {
     "writes": calls.small_writes,
     "bulk": calls.bulk,
     "keys": keys.measure,
+    "packets": packets.measure,
     "offline": offline.measure,
     "starting": starting.measure,
 }
-NEED_ROOT = {"web", "writes", "bulk", "keys", "starting"}
+NEED_ROOT = {"web", "writes", "bulk", "keys", "packets", "starting"}
 
 
 def _figures(name: str, bench: Bench) -> Iterator[Figure]:

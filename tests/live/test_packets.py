@@ -36,6 +36,7 @@ SERVED = """
 """
 MANY, MANY_PATH = 500, "/one/of/many/300"
 CUTS = 200
+STARTS = 10
 VERSIONS = {"1.2": ["--tls-max", "1.2"], "1.3": ["--tlsv1.3"]}
 SYN, SYN_ACK = 0x02, 0x12
 PACKET_BLOCK = 6
@@ -148,6 +149,57 @@ def test_loopback(targets: Targets, taps: Taps, tmp_path: Path, version: str, ad
     assert {frame.interface for frame in frames} == {"lo"}
     assert frames[0].comment == f"{said_of(curl, 'curl')}; {said_of(site.pid, 'nginx')}"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+FILTER = ["prio", "7", "protocol", "all", "u32", "match", "u32", "0", "0", "classid", "1:1"]
+
+
+def filters_of(device: str) -> str:
+    """Disciplines and filters, as tc tells."""
+    filters = [["filter", "show", "dev", device, way] for way in ("ingress", "egress")]
+    words = [["qdisc", "show", "dev", device], *filters]
+    tc = require_command("tc")
+    return "".join(subprocess.run([tc, *each], check=False, capture_output=True, text=True).stdout for each in words)
+
+
+def test_many_starts(taps: Taps, tmp_path: Path, veth: Veth) -> None:
+    """Of either way nothing is left, not even the discipline."""
+    before = filters_of(veth.name)
+    for number in range(STARTS):
+        environ = {"PLAINTAP_FORCE": "clsact"} if number % 2 else {}
+        taps.ready("-m", "pcap", "-w", tmp_path / "out.pcapng", environ=environ).stop_clean()
+        assert filters_of(veth.name) == before
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside-others"])
+def test_as_before_tcx(targets: Targets, taps: Taps, tmp_path: Path, veth: Veth, others: bool) -> None:
+    """A kill leaves filters; the next run takes them away, and nobody else's."""
+    tc = require_command("tc")
+    if others:
+        subprocess.run([tc, "qdisc", "add", "dev", veth.name, "clsact"], check=True)
+        subprocess.run([tc, "filter", "add", "dev", veth.name, "egress", *FILTER], check=True)
+    before = filters_of(veth.name)
+    site = serve(targets, tmp_path, THERE[0], inside=veth.inside)
+    environ = {"PLAINTAP_FORCE": "clsact"}
+    words = ("-m", "pcap", "-i", veth.name, "tcp", "port", site.port)
+    killed = taps.ready(*words, "-w", tmp_path / "killed.pcapng", environ=environ)
+    assert filters_of(veth.name).count("plaintap-") == 2
+    killed.send(signal.SIGKILL)
+    killed.process.wait()
+    assert filters_of(veth.name).count("plaintap-") == 2
+    file = tmp_path / "out.pcapng"
+    tap = taps.ready(*words, "-w", file, environ=environ)
+    assert filters_of(veth.name).count("plaintap-") == 2
+    with captured(tmp_path / "theirs", [site.port], interface=veth.name, towards=(THERE[0], 9)) as capture:
+        site.fetch()
+        theirs = capture.stop()
+    tap.stop_clean()
+    ours = Packets(file, [site.port])
+    check_request(ours)
+    check_same(ours.frames(), theirs.frames())
+    after = filters_of(veth.name)
+    assert "plaintap-" not in after
+    assert after == before or not others
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -276,7 +328,7 @@ def test_many_connections_of_go(targets: Targets, taps: Taps, tmp_path: Path) ->
     tap = taps.ready("-m", "pcap", "-i", "lo", "-w", file, wanted, command=("gotls",))
     spoken.do(f"many {MANY} {MANY_PATH}")
     said = spoken.finish()
-    tap.stop_clean()
+    tap.stop().check_clean()
     ours = Packets(file, spoken.ports)
     assert sum(message.status == "200" for message in ours.messages()) == 2 * MANY
     ours.check(None, said)

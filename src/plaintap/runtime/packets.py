@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel side of a packet capture: its programs, where they are linked, and what they counted.
 
-Everything hangs on file descriptors and goes with the process. Which interfaces are wanted is the session's business,
-what is written of packets native/packets.c's.
+Everything hangs on file descriptors, but for the filters of kernels without tcx links, which are clsact.py's. Which
+interfaces are wanted is the session's business, what is written of packets native/packets.c's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plaintap import _native
-from plaintap.errors import KernelError
 from plaintap.runtime.classic_bpf import translate
+from plaintap.runtime.clsact import Clsact
 from plaintap.runtime.counters import read_counters
+from plaintap.runtime.forced import is_forced
 from plaintap.runtime.interfaces import LINKTYPE_ETHERNET, Interface
 from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
 from plaintap.runtime.packet_owners import open_sockets
@@ -39,7 +40,7 @@ COUNTS = struct.Struct("<QQ")
 NUMBER = struct.Struct("<I")
 # enum bpf_attach_type and flags of links, include/uapi/linux/bpf.h
 SOCK_CREATE, CONNECT4, CONNECT6, TCX_INGRESS, TCX_EGRESS = 2, 10, 11, 46, 47
-FIRST, LAST = 1 << 3, 1 << 4
+BEFORE = 1 << 3
 CGROUP_HOOKS = {"pt_created": SOCK_CREATE, "pt_connect4": CONNECT4, "pt_connect6": CONNECT6}
 TRACEPOINTS = {"pt_listen": "inet_sock_set_state", "pt_sent": "sock_send_length", "pt_received": "sock_recv_length"}
 ENTRIES = {
@@ -68,11 +69,12 @@ class PacketKernel:
         """
         self._expression = expression
         self._snaplen = snaplen
+        self._check_expression()
         self._links: list[int] = []
         self._at: dict[int, list[int]] = {}
         """The links of each interface."""
         self._filter_programs: dict[tuple[bool, bool], int] = {}
-        self._check_expression()
+        self._clsact = Clsact() if is_forced("clsact") or kernel_release() < TCX else None
         image = resources.files("plaintap").joinpath("bpf/packets.core.bpf.o").read_bytes()
         self._object = _native.Object(image, "packets")
         filtering = any((filters.pids, filters.follow, filters.comm, filters.cgroup_path))
@@ -144,18 +146,26 @@ class PacketKernel:
         made: list[int] = []
         try:
             for out in (True,) if interface.is_loopback else (True, False):
-                program = self._entry(ethernet=ethernet, out=out)
-                kind, place = (TCX_EGRESS, LAST) if out else (TCX_INGRESS, FIRST)
-                made.append(_native.link_at(program, interface.index, kind, place))
-        except _native.NativeError as error:
+                made += self._link(self._entry(ethernet=ethernet, out=out), interface.index, out=out)
+        except OSError as error:
             _close_all(made)
+            self._detach_filters(interface.index)
             if error.errno == errno.ENODEV:
                 raise
-            if error.errno == errno.EINVAL and kernel_release() < TCX:
-                raise KernelError("packets need Linux 6.6 or newer (tcx links)", hint=_TCX_HINT) from error
             raise refused(error, f"capture at {interface.name}") from error
         self._at[interface.index] = made
         return True
+
+    def _link(self, program: int, index: int, *, out: bool) -> list[int]:
+        if self._clsact:
+            self._clsact.attach(index, program, out=out)
+            return []
+        # Before others' programs, which may end a packet's way.
+        return [_native.link_at(program, index, TCX_EGRESS if out else TCX_INGRESS, BEFORE)]
+
+    def _detach_filters(self, index: int) -> None:
+        if self._clsact:
+            self._clsact.detach(index)
 
     def _entry(self, *, ethernet: bool, out: bool) -> int:
         """The program to link: without a filter the one that captures."""
@@ -173,6 +183,7 @@ class PacketKernel:
     def forget(self, index: int) -> None:
         """An interface is gone, and with it what was linked there."""
         _close_all(self._at.pop(index, []))
+        self._detach_filters(index)
 
     def set_running(self, on: bool) -> None:
         """Packets are copied from now on, or no more."""
@@ -192,25 +203,22 @@ class PacketKernel:
     def detach(self) -> None:
         """No packet is copied any more, those in the ring stay."""
         self.set_running(False)
+        self._unlink()
+
+    def _unlink(self) -> None:
         links, self._links = self._links, []
-        for made in self._at.values():
-            links += made
-        self._at.clear()
         _close_all(links)
+        for index in list(self._at):
+            self.forget(index)
 
     def close(self) -> None:
         """Everything goes; a second call does nothing."""
-        links, self._links = self._links, []
-        _close_all(links)
-        for made in self._at.values():
-            _close_all(made)
-        self._at.clear()
+        self._unlink()
+        if self._clsact:
+            self._clsact.close()
         _close_all(list(self._filter_programs.values()))
         self._filter_programs.clear()
         self._object.close()
-
-
-_TCX_HINT = "-m keylog works here: give its file to Wireshark beside a capture of tcpdump"
 
 
 def _cgroup_root() -> str | None:
