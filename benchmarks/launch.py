@@ -94,6 +94,18 @@ class Bench:
                 raise MissingProgramError(f"cannot compile {name}.c (libssl-dev?): {made.stderr.strip()[-200:]}")
         return program
 
+    def compiled_go(self, name: str, *flags: str) -> Path:
+        """The same of programs/NAME.go, with this host's Go; with flags another file each time."""
+        program = self.directory / "-".join((name, *(flag.rpartition("=")[2] for flag in flags)))
+        if not program.exists():
+            words: list[str | Path] = [need("go", "golang-go"), "build", *flags, "-o", program]
+            sources = [SOURCES / "go_identity.go", SOURCES / f"{name}.go"]
+            environment = {**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0"}
+            made = subprocess.run([*words, *sources], capture_output=True, text=True, check=False, env=environment)
+            if made.returncode:
+                raise MissingProgramError(f"cannot compile {name}.go: {made.stderr.strip()[-200:]}")
+        return program
+
 
 class Helper:
     """A program that says `ready …` and then answers every line with a line."""

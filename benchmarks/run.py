@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import calls
+import golang
 import keys
 import offline
 import packets
@@ -36,11 +37,12 @@ MEASUREMENTS: dict[str, Measurement] = {
     "writes": calls.small_writes,
     "bulk": calls.bulk,
     "keys": keys.measure,
+    "golang": golang.measure,
     "packets": packets.measure,
     "offline": offline.measure,
     "starting": starting.measure,
 }
-NEED_ROOT = {"web", "writes", "bulk", "keys", "packets", "starting"}
+NEED_ROOT = {"web", "writes", "bulk", "keys", "golang", "packets", "starting"}
 
 
 def _figures(name: str, bench: Bench) -> Iterator[Figure]:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The naive way, for comparison: empty BPF programs on entry and return of one function.
- * empty_probe PATH OFFSET says "ready" once attached and stays until standard input ends.
+ * The naive way, for comparison: empty BPF programs on entry and return of one function, or with more than one
+ * offset on just these places.
+ * empty_probe PATH OFFSET... says "ready" once attached and stays until standard input ends.
  */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -71,12 +72,14 @@ static void attach(int program, const char *path, uint64_t offset, int returns)
 
 int main(int argc, char **argv)
 {
-	int program = argc == 3 ? load_empty() : (errno = EINVAL, -1);
+	int program = argc >= 3 ? load_empty() : (errno = EINVAL, -1);
 
 	if (program < 0)
-		die("empty_probe PATH OFFSET");
-	attach(program, argv[1], strtoull(argv[2], NULL, 10), 0);
-	attach(program, argv[1], strtoull(argv[2], NULL, 10), 1);
+		die("empty_probe PATH OFFSET...");
+	for (int number = 2; number < argc; number++)
+		attach(program, argv[1], strtoull(argv[number], NULL, 10), 0);
+	if (argc == 3)
+		attach(program, argv[1], strtoull(argv[2], NULL, 10), 1);
 	puts("ready");
 	fflush(stdout);
 	while (getchar() != EOF)

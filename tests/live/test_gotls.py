@@ -14,7 +14,12 @@ from harness.rows import rows
 from harness.tap import Taps
 from harness.target import Targets
 
+from plaintap.events import HEADER, Kind, TlsSeen, decode_fact
+from plaintap.runtime import recording
+
 GOTLS = ("gotls",)
+AGREED = {"1.2": (0x0303, 0xC02C), "1.3": (0x0304, 0x1302)}
+"""With AES256."""
 BODY_BYTES = 20000
 PATH = f"/of/the/table/{BODY_BYTES}"
 BODY = (PATH.encode() * BODY_BYTES)[:BODY_BYTES]
@@ -28,6 +33,17 @@ TABLE = rows(
     ["1.2", "1.3"],
     quick={("1.24", "pie-stripped", "go", "1.3"), ("1.19", "plain", "go", "1.2")},
 )
+
+
+def handshakes(record: Path, pid: int) -> list[TlsSeen]:
+    """What is told of this process's."""
+    found = []
+    for session, kind, _, _, raw, _ in recording.read(str(record)):
+        if not session and kind == Kind.TLS and HEADER.unpack_from(raw)[5] == pid:
+            fact = decode_fact(kind, raw)
+            assert isinstance(fact, TlsSeen)
+            found.append(fact)
+    return found
 
 
 def check_messages(messages: list[Message]) -> None:
@@ -138,3 +154,21 @@ def test_late_attach(targets: Targets, taps: Taps, tmp_path: Path, version: str,
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert body == (b"/after/3000" * 300)[:3000]
         assert (stream.read.gaps, stream.written.gaps) == ([], [])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("version", "tls"), rows([*SUITES, *WHEELS], ["1.2", "1.3"], quick={("1.24", "1.3"), ("1.19", "1.2")})
+)
+def test_what_the_handshake_agreed_on(targets: Targets, taps: Taps, tmp_path: Path, version: str, tls: str) -> None:
+    """Version, suite and the name that the client asked for, at both ends."""
+    peers = Peers(targets, tmp_path, Spoken(tls, "AES256"))
+    spoken = TwoProcesses(row(Build(version), targets.folder), peers)
+    pids = (spoken.client.pid, spoken.server.pid)
+    tap = taps.ready("--pid", ",".join(map(str, pids)), command=GOTLS)
+    spoken.ask(PATH)
+    spoken.finish()
+    ended = tap.stop_clean()
+    facts = [fact for pid in pids for fact in handshakes(ended.record, pid)]
+    assert [(fact.version, fact.cipher) for fact in facts] == [AGREED[tls]] * 2
+    assert [fact.sni for fact in facts] == ["localhost"] * 2
