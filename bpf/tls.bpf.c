@@ -154,7 +154,7 @@ int pt_go_keylog(struct pt_regs *regs)
 SEC("uprobe")
 int pt_go_close(struct pt_regs *regs)
 {
-	end_session(regs, go_conn(regs, attach_cookie(regs)));
+	close_go_conn(regs, attach_cookie(regs));
 	return 0;
 }
 

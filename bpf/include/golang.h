@@ -67,7 +67,9 @@ struct go_call {
 	__u64 size;
 	__u64 bias; /* of the file in memory */
 	__u8 on_stack;
-	__u8 pad[7];
+	__u8 active; /* what has returned stays, since updating is dear: goroutines call in the same places */
+	__u8 settled; /* the Conn's session has its socket */
+	__u8 pad[5];
 };
 
 struct {
@@ -336,7 +338,7 @@ static __always_inline void enter_go_call(struct pt_regs *regs, __u64 cookie)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct goroutine goroutine;
 	struct go_call_key key = {};
-	struct go_call call = {};
+	struct go_call call = {.active = 1}, *before;
 
 	if (!wanted(tgid) || !find_goroutine(regs, cookie, &goroutine))
 		return;
@@ -351,8 +353,15 @@ static __always_inline void enter_go_call(struct pt_regs *regs, __u64 cookie)
 		call.on_stack = 1;
 		call.buffer = goroutine.high - call.buffer;
 	}
-	if (bpf_map_update_elem(&pt_go_calls, &key, &call, BPF_ANY))
+	before = bpf_map_lookup_elem(&pt_go_calls, &key);
+	if (before) {
+		call.settled = before->settled && before->conn == call.conn;
+		*before = call;
+		if (call.settled)
+			return;
+	} else if (bpf_map_update_elem(&pt_go_calls, &key, &call, BPF_ANY)) {
 		count(PT_MAP_FULL, 1);
+	}
 	if (call.bias)
 		remember_bias(tgid, COOKIE_LIBRARY(cookie), call.bias);
 #ifdef PT_CORE
@@ -438,22 +447,23 @@ static __always_inline bool recover_go_call(struct pt_regs *regs, __u64 cookie,
 	return call->conn;
 }
 
-/* The call that returns here; not known any more afterwards. */
-static __always_inline bool leave_go_call(struct pt_regs *regs, __u64 cookie,
-					  const struct goroutine *goroutine, struct go_call *left)
+/* The call that returns here, as it was, and where what is kept of it is. */
+static __always_inline struct go_call *leave_go_call(struct pt_regs *regs, __u64 cookie,
+						     const struct goroutine *goroutine,
+						     struct go_call *left)
 {
 	struct go_call_key key = {.g = goroutine->g, .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct go_call *call;
 
 	key.depth = goroutine->high - (regs->sp + 8 * COOKIE_SP_WORDS(cookie));
 	call = bpf_map_lookup_elem(&pt_go_calls, &key);
-	if (!call)
-		return recover_go_call(regs, cookie, left);
+	if (!call || !call->active)
+		return recover_go_call(regs, cookie, left) ? left : 0;
 	*left = *call;
 	if (left->on_stack)
 		left->buffer = goroutine->high - left->buffer;
-	bpf_map_delete_elem(&pt_go_calls, &key);
-	return true;
+	call->active = 0;
+	return call;
 }
 
 static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
@@ -461,13 +471,15 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 	__u64 id = bpf_get_current_pid_tgid(), done = place(regs, COOKIE_COUNT(cookie));
 	struct session_key session_key = {.tgid = id >> 32};
 	struct goroutine goroutine;
-	struct go_call call = {};
+	struct go_call call = {}, *kept;
 	struct frame frame = {};
 	struct session *session;
 	struct thread *thread;
 
-	if (!find_goroutine(regs, cookie, &goroutine) ||
-	    !leave_go_call(regs, cookie, &goroutine, &call))
+	if (!find_goroutine(regs, cookie, &goroutine))
+		return;
+	kept = leave_go_call(regs, cookie, &goroutine, &call);
+	if (!kept)
 		return;
 	if (COOKIE_PLUS(cookie))
 		done += place(regs, COOKIE_PLUS(cookie));
@@ -487,6 +499,7 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 #ifdef PT_CORE
 	attribute_go(regs, session, find_go_layout(frame.library), call.bias, frame.ssl,
 		     goroutine.g);
+	kept->settled = session->socket_id.sock != 0;
 #endif
 	if (SETTING(plaintext)) {
 		send_go_tls(regs, session, frame.ssl, cookie);
@@ -497,16 +510,39 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 /* (*Conn).clientHandshake, .serverHandshake */
 static __always_inline void begin_go_handshake(struct pt_regs *regs, __u64 cookie)
 {
+	struct session *session;
 	struct goroutine_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	struct goroutine goroutine;
 	__u64 conn;
 
-	if (!SETTING(secrets) || !wanted(key.tgid) || !find_goroutine(regs, cookie, &goroutine))
+	if (!wanted(key.tgid))
+		return;
+	conn = go_conn(regs, cookie);
+	session = known_session(conn);
+	if (session && session->left) /* another Conn in the same place */
+		end_session(regs, conn);
+	if (!SETTING(secrets) || !find_goroutine(regs, cookie, &goroutine))
 		return;
 	key.g = goroutine.g;
-	conn = go_conn(regs, cookie);
 	if (bpf_map_update_elem(&pt_go_handshakes, &key, &conn, BPF_ANY))
 		count(PT_MAP_FULL, 1);
+}
+
+/*
+ * Other goroutines may be inside a read or a write, and return later with bytes. What has a socket of
+ * TCP ends with that.
+ */
+static __always_inline void close_go_conn(struct pt_regs *regs, __u64 cookie)
+{
+	__u64 conn = go_conn(regs, cookie);
+	struct session *session = known_session(conn);
+
+	if (!session)
+		return;
+	if (session->socket.family == AF_INET || session->socket.family == AF_INET6)
+		session->left = 1;
+	else
+		end_session(regs, conn);
 }
 
 /* The session whose handshake this goroutine makes. */

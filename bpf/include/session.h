@@ -24,7 +24,8 @@ struct session {
 	__u32 handovers; /* calls of BIO_read and BIO_write that were looked at for its socket */
 	__u8 tls;	 /* TLS_ */
 	__u8 tls_tries;
-	__u8 pad[2];
+	__u8 left; /* its program has closed it; calls of other threads may still return */
+	__u8 pad;
 };
 
 #define SEEKING 1	  /* counted in its process's `seekers` */
@@ -275,6 +276,7 @@ static ONCE void set_socket(void *context, struct session *session, __u64 ssl,
 		session->tries = 0;
 		session->tls = 0;
 		session->tls_tries = 0;
+		session->left = 0;
 	}
 	stop_seeking(session, 0);
 	session->seeks = 0;

@@ -34,6 +34,7 @@ from plaintap.protocols.http1_start import (
 from plaintap.protocols.options import ParserOptions
 
 _HELD_LIMIT_BYTES = 65536
+_ANSWERS_LIMIT_BYTES = 256 << 10
 _SWITCHES = b" 101"
 
 
@@ -167,7 +168,7 @@ class Http1:
         begin = max(0, len(self._answers) - len(_SWITCHES))
         self._answers += data
         # What switches to another protocol must not do so on an idle tick, or as the connection ends.
-        if len(self._answers) > _HELD_LIMIT_BYTES or self._answers.find(_SWITCHES, begin) >= 0:
+        if len(self._answers) > _ANSWERS_LIMIT_BYTES or self._answers.find(_SWITCHES, begin) >= 0:
             self._release_answers()
 
     def _release_answers(self) -> None:

@@ -329,8 +329,7 @@ class Http2:
             self._outlet.unclaimed(side.number, self.now_ns, held)
 
     def flush(self, _ts_ns: int, /) -> None:
-        for side in self._directions:
-            self._give_back(side)
+        self.streams.flush()
 
     def close(self, ts_ns: int, /) -> None:
         self.now_ns = ts_ns

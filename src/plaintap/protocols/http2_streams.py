@@ -164,7 +164,18 @@ class Stream:
 class Streams:
     """All of a connection. `outgoing`: this process is the client."""
 
-    __slots__ = ("_connection", "_emit", "_ended", "_kept_bytes", "_open", "_options", "_plain_types", "outgoing")
+    __slots__ = (
+        "_connection",
+        "_emit",
+        "_ended",
+        "_kept_bytes",
+        "_last_asked",
+        "_open",
+        "_options",
+        "_plain_types",
+        "_unasked",
+        "outgoing",
+    )
 
     def __init__(
         self, connection: Connection, emit: Callable[[Message], None], *, outgoing: bool, options: ParserOptions
@@ -176,6 +187,10 @@ class Streams:
         self._open: dict[int, Stream] = {}
         self._ended: dict[int, None] = {}
         self._kept_bytes = 0
+        self._last_asked = 0
+        """The highest stream with a request that was seen."""
+        self._unasked: list[int] = []
+        """Streams answered in full whose request was not."""
         # By whether it is a request's: where content-type stood, and one that is no stream of messages.
         self._plain_types: list[tuple[int, Field]] = [(0, (b"", b"")), (0, (b"", b""))]
 
@@ -210,6 +225,7 @@ class Streams:
             self._trailers(stream, side.head, fields)
             side.head.last_ns = ts_ns
         elif asks:
+            self._last_asked = max(self._last_asked, number)
             side.head = self._request(stream, fields, ts_ns, first_ns)
             self._count_fields(stream, fields, ts_ns)
         else:
@@ -453,9 +469,20 @@ class Streams:
             head.last_ns = ts_ns
         if side.body:
             side.body.close(ts_ns)
-        # A response to a request that was not seen has nothing to wait for.
-        if stream.answered.ended and (stream.asked.ended or stream.asked.head is None):
+        if not stream.answered.ended:
+            return
+        if stream.asked.ended or (stream.asked.head is None and stream.number <= self._last_asked):
             self._show(stream, ts_ns)
+        elif stream.asked.head is None:
+            self._unasked.append(stream.number)
+
+    def flush(self) -> None:
+        """Answers to requests that were not seen: where two threads use a connection, one may come a moment later."""
+        for number in self._unasked:
+            stream = self._open.get(number)
+            if stream is not None and stream.asked.head is None:
+                self._show(stream)
+        self._unasked.clear()
 
     @staticmethod
     def _close_bodies(stream: Stream, ts_ns: int) -> None:

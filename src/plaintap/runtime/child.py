@@ -31,7 +31,7 @@ class CommandError(PlaintapError):
 def require_command(name: str) -> None:
     """Raises CommandError for what cannot be executed, before anything is done for it."""
     paths = [name] if "/" in name else [os.path.join(folder, name) for folder in os.get_exec_path()]  # noqa: PTH118
-    there = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 - a folder may be no readable one
+    there = [path for path in paths if name and os.path.exists(path)]  # noqa: PTH110 - a folder may be no readable one
     if not any(os.path.isfile(path) and os.access(path, os.X_OK) for path in there):  # noqa: PTH113
         number = errno.EACCES if there else errno.ENOENT
         raise CommandError(name, OSError(number, os.strerror(number)))

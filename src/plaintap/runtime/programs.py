@@ -39,7 +39,7 @@ OPENSSL_PROGRAMS = (
 )
 BIO_PROGRAMS = ("pt_bio_write", "pt_bio_read_enter", "pt_bio_read_return")
 GO_PROGRAMS = ("pt_go_enter", "pt_go_return", "pt_go_handshake", "pt_go_keylog", "pt_go_close")
-GO_SECRETS_PROGRAMS = ("pt_go_handshake", "pt_go_keylog")
+GO_SECRETS_PROGRAMS = ("pt_go_keylog",)
 PROBE_PROGRAMS = (*OPENSSL_PROGRAMS, *GO_PROGRAMS)
 PROBES_OF = {"openssl": (*OPENSSL_PROGRAMS, *BIO_PROGRAMS), "gotls": GO_PROGRAMS}
 """By the family of libraries that they are for; of BIO_PROGRAMS only with type information."""

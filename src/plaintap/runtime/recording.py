@@ -102,10 +102,10 @@ def _open_to_write(path: str) -> int:
 def _why_not(fd: int) -> str:
     """What speaks against emptying this file, which may be a slip of whoever typed its name; "" when nothing does."""
     status = os.fstat(fd)
+    if not is_trusted(status.st_uid) and not stat.S_ISCHR(status.st_mode):
+        return f"it belongs to user {status.st_uid}"
     if not stat.S_ISREG(status.st_mode):
         return ""
-    if not is_trusted(status.st_uid):
-        return f"it belongs to user {status.st_uid}"
     try:
         with FileIO(f"/proc/self/fd/{fd}") as file:
             begins = file.read(len(MAGIC))

@@ -665,3 +665,32 @@ def test_trailers_are_bounded() -> None:
 def test_what_is_behind_a_frame_of_a_wrong_size_is_read() -> None:
     odd = frame(RST_STREAM, 0, 1, b"x") + frame(PING, 0, 0, b"x") + frame(2, 0, 3, b"1234")
     assert show(play([*BEGUN, (WRITE, ASKED), (READ, odd + ANSWERED)])) == [f"{HELLO} (a frame of a wrong size)"]
+
+
+def test_an_answer_that_is_seen_before_its_request() -> None:
+    """Two threads use a connection; later requests of its client have higher numbers."""
+    player = Player()
+    for direction, piece in BEGUN:
+        player.say(direction, piece)
+    player.say(READ, frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88"))
+    player.say(READ, frame(HEADERS, END_HEADERS | END_STREAM, 3, b"\x89"))
+    player.say(WRITE, ASKED)
+    assert show(player.messages) == ["1 -> GET /a = 200"]
+    player.connections.tick(10)
+    player.connections.tick(20)
+    assert show(player.close()) == ["1 -> GET /a = 200", "3 -> = 204"]
+
+
+@pytest.mark.parametrize("cut", [4, 10, 23, 24, 27, 33])
+def test_a_sender_may_be_slow_at_the_beginning(cut: int) -> None:
+    player = Player()
+    begins = b"".join(piece for direction, piece in BEGUN if direction == WRITE) + ASKED
+    player.say(WRITE, begins[:cut])
+    for now_ns in (10, 20):
+        player.connections.tick(now_ns)
+    player.say(WRITE, begins[cut:])
+    for direction, piece in BEGUN:
+        if direction == READ:
+            player.say(READ, piece)
+    player.say(READ, frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88"))
+    assert show(player.close()) == ["1 -> GET /a = 200"]

@@ -42,9 +42,9 @@ def open_to_append(path: str, *, task: str, hint: str, unfit: Callable[[int], st
 def wait_for_reader(path: str) -> int:
     """A descriptor of the pipe for which `open_to_append` had none. Raises OSError."""
     fd = open_trusted(path, os.O_WRONLY)
-    if is_regular(fd):
+    if why := "it is no pipe any more" if is_regular(fd) else _why_not(fd, lambda _fd: ""):
         os.close(fd)
-        raise FileExistsError(errno.EEXIST, "it is no pipe any more")
+        raise OSError(errno.EPERM, why)
     return fd
 
 
@@ -100,10 +100,10 @@ def _make_ours(fd: int) -> str:
 def _why_not(fd: int, unfit: Callable[[int], str]) -> str:
     """What speaks against this file, which may have been put there by somebody who wants to read it, or be a slip."""
     status = os.fstat(fd)
+    if not is_trusted(status.st_uid) and not stat.S_ISCHR(status.st_mode):
+        return f"it belongs to user {status.st_uid}"
     if not stat.S_ISREG(status.st_mode):
         return ""
-    if not is_trusted(status.st_uid):
-        return f"it belongs to user {status.st_uid}"
     if status.st_nlink != 1:
         return "it has another name as well"
     if any(_is_same(status, standard) for standard in (1, 2)):

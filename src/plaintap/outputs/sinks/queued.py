@@ -60,6 +60,7 @@ class QueuedSink:
         self._queue: deque[_Batch] = deque()
         self._in_hand: _Batch = ([], 0)
         self._held_bytes = 0
+        self._large_bytes = 0
         self._failure: Exception | None = None
         self._reader_gone = False
         self._no_more = False
@@ -121,6 +122,7 @@ class QueuedSink:
                 return
             self._queue.append(batch)
             self._held_bytes += batch[1]
+            self._large_bytes += self._if_large(batch[1])
             self._changed.notify_all()
         if self._thread is None:
             # A daemon: it may be stuck in a write for ever, which must not keep the process.
@@ -136,9 +138,10 @@ class QueuedSink:
         return True
 
     def _is_full(self, more_bytes: int) -> bool:
-        """What is being written does not count; a batch over the limit goes where less than that is waiting."""
-        waiting_bytes = self._held_bytes - self._in_hand[1]
-        return waiting_bytes >= self._limit_bytes or more_bytes <= self._limit_bytes < waiting_bytes + more_bytes
+        """What is being written does not count, nor a batch over the limit, of which one may wait."""
+        if more_bytes > self._limit_bytes:
+            return self._large_bytes > 0
+        return self._held_bytes - self._in_hand[1] - self._large_bytes + more_bytes > self._limit_bytes
 
     def _wait_a_little(self) -> None:
         try:
@@ -176,7 +179,10 @@ class QueuedSink:
     def _forget_all(self) -> None:
         self._queue.clear()
         self._in_hand = ([], 0)
-        self._held_bytes = 0
+        self._held_bytes = self._large_bytes = 0
+
+    def _if_large(self, size_bytes: int) -> int:
+        return size_bytes if size_bytes > self._limit_bytes else 0
 
     def _work(self) -> None:
         """The thread: one inner write for all that has gathered, until told that no more comes."""
@@ -209,6 +215,7 @@ class QueuedSink:
             size_bytes = 0
             while self._queue and size_bytes < _ONE_WRITE_BYTES:
                 more, more_bytes = self._queue.popleft()
+                self._large_bytes -= self._if_large(more_bytes)
                 writes += more
                 size_bytes += more_bytes
             self._in_hand = (writes, size_bytes)

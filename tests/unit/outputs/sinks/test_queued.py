@@ -135,16 +135,20 @@ def test_a_batch_over_the_limit_goes_alone(gate: Gate) -> None:
 
 def test_a_batch_over_the_limit_costs_none_beside_it(gate: Gate) -> None:
     sink = QueuedSink(gate, limit_bytes=12)
-    for line in (b"in hand, of any length\n", b"before\n", b"longer than the limit\n"):
+    for line in (
+        b"in hand, of any length\n",
+        b"before\n",
+        b"longer than the limit\n",
+        b"then\n",
+        b"a second long one\n",
+    ):
         sink.write(line)
         sink.flush()
         assert gate.entered.wait(WAIT_S)
-    sink.write(b"dropped\n")
-    sink.flush()
-    assert counts(sink) == (1, 8)
+    assert counts(sink) == (1, 18)
     gate.open.set()
     sink.close()
-    assert b"".join(gate.got) == b"in hand, of any length\nbefore\nlonger than the limit\n"
+    assert b"".join(gate.got) == b"in hand, of any length\nbefore\nlonger than the limit\nthen\n"
 
 
 @pytest.mark.parametrize("interrupt", ["hurry", "signal"])
