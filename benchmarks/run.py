@@ -21,6 +21,7 @@ import calls
 import golang
 import keys
 import offline
+import packets
 import starting
 import web
 from launch import Bench, MissingProgramError
@@ -37,10 +38,11 @@ MEASUREMENTS: dict[str, Measurement] = {
     "bulk": calls.bulk,
     "keys": keys.measure,
     "golang": golang.measure,
+    "packets": packets.measure,
     "offline": offline.measure,
     "starting": starting.measure,
 }
-NEED_ROOT = {"web", "writes", "bulk", "keys", "golang", "starting"}
+NEED_ROOT = {"web", "writes", "bulk", "keys", "golang", "packets", "starting"}
 
 
 def _figures(name: str, bench: Bench) -> Iterator[Figure]:

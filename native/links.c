@@ -205,6 +205,21 @@ static PyObject *link_tracing(PyObject *module, PyObject *arguments)
 	return fd < 0 ? native_error(fd, "link tracing program") : PyLong_FromLong(fd);
 }
 
+/* At a network interface or a cgroup. */
+static PyObject *link_at(PyObject *module, PyObject *arguments)
+{
+	struct link_create create;
+	int fd;
+
+	(void)module;
+	memset(&create, 0, sizeof(create));
+	if (!PyArg_ParseTuple(arguments, "IIII", &create.program_fd, &create.target_fd,
+			      &create.attach_type, &create.flags))
+		return NULL;
+	fd = create_link(&create);
+	return fd < 0 ? native_error(errno, "link program") : PyLong_FromLong(fd);
+}
+
 static PyObject *link_raw_tracepoint(PyObject *module, PyObject *arguments)
 {
 	int program_fd, fd;
@@ -254,6 +269,7 @@ PyMethodDef native_link_methods[] = {
 	 METH_VARARGS | METH_KEYWORDS, NULL},
 	{"link_kprobe", (PyCFunction)(void (*)(void))link_kprobe, METH_VARARGS | METH_KEYWORDS,
 	 NULL},
+	{"link_at", link_at, METH_VARARGS, NULL},
 	{"link_raw_tracepoint", link_raw_tracepoint, METH_VARARGS, NULL},
 	{"link_tracing", link_tracing, METH_VARARGS, NULL},
 	{NULL, NULL, 0, NULL},

@@ -102,12 +102,14 @@ static int module_exec(PyObject *module)
 	if (!native_error_type || PyModule_AddObjectRef(module, "NativeError", native_error_type) ||
 	    PyModule_AddFunctions(module, module_methods) ||
 	    PyModule_AddFunctions(module, native_link_methods) ||
-	    PyModule_AddFunctions(module, native_map_methods))
+	    PyModule_AddFunctions(module, native_map_methods) ||
+	    PyModule_AddFunctions(module, native_program_methods))
 		return -1;
 	return add_type(module, &native_object_spec, "Object") ||
 			       add_type(module, &native_ring_spec, "Ring") ||
 			       add_type(module, &native_decoder_spec, "Decoder") ||
-			       add_type(module, &native_map_watch_spec, "MapWatch") ?
+			       add_type(module, &native_map_watch_spec, "MapWatch") ||
+			       add_type(module, &native_packet_ring_spec, "PacketRing") ?
 		       -1 :
 		       0;
 }

@@ -18,9 +18,11 @@ void native_log_reset(void);
 
 extern PyMethodDef native_link_methods[];
 extern PyMethodDef native_map_methods[];
+extern PyMethodDef native_program_methods[];
 extern PyType_Spec native_object_spec;
 extern PyType_Spec native_ring_spec;
 extern PyType_Spec native_decoder_spec;
 extern PyType_Spec native_map_watch_spec;
+extern PyType_Spec native_packet_ring_spec;
 
 #endif

@@ -136,6 +136,18 @@ static PyObject *object_set_attach_type(PyObject *self, PyObject *arguments)
 			     "set attach type");
 }
 
+static PyObject *object_reuse_map(PyObject *self, PyObject *arguments)
+{
+	const char *name;
+	int fd;
+	struct bpf_map *map;
+
+	if (!PyArg_ParseTuple(arguments, "si", &name, &fd))
+		return NULL;
+	map = find_map(self, name);
+	return map ? none_or_error(bpf_map__reuse_fd(map, fd), "share map") : NULL;
+}
+
 static PyObject *object_load(PyObject *self, PyObject *unused)
 {
 	struct object *object = (struct object *)self;
@@ -176,6 +188,7 @@ static PyMethodDef object_methods[] = {
 	{"set_initial", object_set_initial, METH_VARARGS, NULL},
 	{"set_autoload", object_set_autoload, METH_VARARGS, NULL},
 	{"set_attach_type", object_set_attach_type, METH_VARARGS, NULL},
+	{"reuse_map", object_reuse_map, METH_VARARGS, NULL},
 	{"load", object_load, METH_NOARGS, NULL},
 	{"map_fd", object_map_fd, METH_VARARGS, NULL},
 	{"program_fd", object_program_fd, METH_VARARGS, NULL},

@@ -1,73 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The consumer of a BPF ring buffer (layout: kernel/bpf/ringbuf.c): a page with the consumer's
- * position, a page with the producer's, then the data mapped twice in a row, so that no record is
- * ever split. Programs submit without a wake-up; the caller's timeout is the poll.
- */
+/* Records of a BPF ring buffer as tuples, and into a recording. */
 #include "records.h"
+#include "ringmap.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define RECORD_BUSY (1U << 31)
-#define RECORD_DISCARDED (1U << 30)
-#define RECORD_HEADER 8
-
 struct ring {
 	PyObject_HEAD
-	int epoll_fd;
-	size_t page;
-	size_t size;
-	unsigned long *consumer;
-	unsigned long *producer;
-	const uint8_t *data;
+	struct ring_map map;
 	struct identities *identities;
 	bool backlog;		/* the last drain stopped at its limit */
 	uint64_t payload_bytes; /* drained so far */
 	uint64_t batch_payload_bytes;
 };
 
-static int map_pages(struct ring *ring, int fd)
-{
-	void *consumer, *producer;
-
-	ring->page = (size_t)sysconf(_SC_PAGESIZE);
-	consumer = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (consumer == MAP_FAILED)
-		return errno;
-	ring->consumer = consumer;
-	producer = mmap(NULL, ring->page + 2 * ring->size, PROT_READ, MAP_SHARED, fd,
-			(off_t)ring->page);
-	if (producer == MAP_FAILED)
-		return errno;
-	ring->producer = producer;
-	ring->data = (const uint8_t *)producer + ring->page;
-	return 0;
-}
-
-static void unmap(struct ring *ring)
-{
-	if (ring->producer)
-		munmap(ring->producer, ring->page + 2 * ring->size);
-	if (ring->consumer)
-		munmap(ring->consumer, ring->page);
-	if (ring->epoll_fd > 0)
-		close(ring->epoll_fd);
-	ring->producer = NULL;
-	ring->consumer = NULL;
-	ring->epoll_fd = -1;
-}
-
 static int ring_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
 	static char *names[] = {"map_fd", "size", NULL};
 	struct ring *ring = (struct ring *)self;
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 	Py_ssize_t size;
 	int fd, error;
 
@@ -77,18 +31,13 @@ static int ring_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 		PyErr_SetString(PyExc_RuntimeError, "initialised twice");
 		return -1;
 	}
-	ring->size = (size_t)size;
 	ring->identities = calloc(1, sizeof(*ring->identities));
 	if (!ring->identities) {
 		PyErr_NoMemory();
 		return -1;
 	}
-	ring->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	error = ring->epoll_fd < 0 ? errno : map_pages(ring, fd);
-	if (!error && epoll_ctl(ring->epoll_fd, EPOLL_CTL_ADD, fd, &event))
-		error = errno;
+	error = ring_map_open(&ring->map, fd, (size_t)size);
 	if (error) {
-		unmap(ring);
 		native_error(error, "map ring");
 		return -1;
 	}
@@ -98,7 +47,7 @@ static int ring_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 static PyObject *ring_close(PyObject *self, PyObject *unused)
 {
 	(void)unused;
-	unmap((struct ring *)self);
+	ring_map_close(&((struct ring *)self)->map);
 	Py_RETURN_NONE;
 }
 
@@ -107,29 +56,10 @@ static void ring_dealloc(PyObject *self)
 	PyTypeObject *type = Py_TYPE(self);
 	struct ring *ring = (struct ring *)self;
 
-	unmap(ring);
+	ring_map_close(&ring->map);
 	free(ring->identities);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
 	Py_DECREF(type);
-}
-
-/* The record at `position`; false where the producer has not finished one. */
-static bool record_at(const struct ring *ring, unsigned long position, const uint8_t **record,
-		      uint32_t *length)
-{
-	const uint32_t *header = (const uint32_t *)(ring->data + (position & (ring->size - 1)));
-
-	if (position >= __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE))
-		return false;
-	*length = __atomic_load_n(header, __ATOMIC_ACQUIRE);
-	*record = (const uint8_t *)header + RECORD_HEADER;
-	return !(*length & RECORD_BUSY);
-}
-
-static unsigned long after_record(unsigned long position, uint32_t length)
-{
-	length &= ~(RECORD_BUSY | RECORD_DISCARDED);
-	return position + ((length + RECORD_HEADER + 7UL) & ~7UL);
 }
 
 static int write_all(int fd, struct iovec *pieces, int count)
@@ -169,9 +99,9 @@ static int keep_whole_records(const struct ring *ring, unsigned long from, unsig
 		const uint8_t *record;
 		uint32_t length, size;
 
-		if (!record_at(ring, from, &record, &length))
+		if (!ring_record_at(&ring->map, from, &record, &length))
 			break;
-		from = after_record(from, length);
+		from = ring_after_record(from, length);
 		if (length & RECORD_DISCARDED || !record_is_whole(record, length))
 			continue;
 		size = ((const struct pt_header *)record)->size;
@@ -195,14 +125,14 @@ static int record_span(const struct ring *ring, unsigned long from, unsigned lon
 		const uint8_t *record;
 		uint32_t length;
 
-		if (!record_at(ring, position, &record, &length))
+		if (!ring_record_at(&ring->map, position, &record, &length))
 			break;
 		if (!(length & RECORD_DISCARDED) && record_is_whole(record, length)) {
 			pieces[count].iov_base = (void *)(uintptr_t)record;
 			pieces[count].iov_len = ((const struct pt_header *)record)->size;
 			count++;
 		}
-		position = after_record(position, length);
+		position = ring_after_record(position, length);
 		if (count == IOV_MAX || position >= to) {
 			error = write_all(fd, pieces, count);
 			count = 0;
@@ -218,20 +148,7 @@ static bool anything_there(const struct ring *ring)
 	const uint8_t *record;
 	uint32_t length;
 
-	return record_at(ring, *ring->consumer, &record, &length);
-}
-
-static int wait_for_records(struct ring *ring, int timeout_ms)
-{
-	struct epoll_event event;
-	int ready;
-
-	Py_BEGIN_ALLOW_THREADS
-	ready = epoll_wait(ring->epoll_fd, &event, 1, timeout_ms);
-	Py_END_ALLOW_THREADS
-	if (ready < 0 && errno == EINTR)
-		return PyErr_CheckSignals();
-	return 0;
+	return ring_record_at(&ring->map, *ring->map.consumer, &record, &length);
 }
 
 static uint64_t payload_of(const uint8_t *record, uint32_t length)
@@ -251,11 +168,12 @@ static unsigned long batch_end(struct ring *ring, unsigned long from, size_t max
 	uint32_t length;
 
 	ring->batch_payload_bytes = 0;
-	while (position - from < max_bytes && record_at(ring, position, &record, &length)) {
+	while (position - from < max_bytes &&
+	       ring_record_at(&ring->map, position, &record, &length)) {
 		ring->batch_payload_bytes += payload_of(record, length);
-		position = after_record(position, length);
+		position = ring_after_record(position, length);
 	}
-	ring->backlog = record_at(ring, position, &record, &length);
+	ring->backlog = ring_record_at(&ring->map, position, &record, &length);
 	return position;
 }
 
@@ -267,9 +185,9 @@ static PyObject *tuples(struct ring *ring, unsigned long from, unsigned long to,
 		const uint8_t *record;
 		uint32_t length;
 
-		if (!record_at(ring, from, &record, &length))
+		if (!ring_record_at(&ring->map, from, &record, &length))
 			break;
-		from = after_record(from, length);
+		from = ring_after_record(from, length);
 		if (!(length & RECORD_DISCARDED) &&
 		    record_append(list, ring->identities, record, length, only_facts))
 			Py_CLEAR(list);
@@ -289,15 +207,15 @@ static PyObject *ring_drain(PyObject *self, PyObject *arguments, PyObject *keywo
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "ni|ip", names, &max_bytes,
 					 &timeout_ms, &record_fd, &data))
 		return NULL;
-	if (!ring->consumer) {
+	if (!ring->map.consumer) {
 		PyErr_SetString(PyExc_ValueError, "the ring is closed");
 		return NULL;
 	}
-	if (timeout_ms && !ring->backlog && wait_for_records(ring, timeout_ms))
+	if (timeout_ms && !ring->backlog && ring_map_wait(&ring->map, timeout_ms))
 		return NULL;
-	if (!ring->consumer) /* closed by a signal's handler */
+	if (!ring->map.consumer) /* closed by a signal's handler */
 		return PyList_New(0);
-	from = *ring->consumer;
+	from = *ring->map.consumer;
 	to = batch_end(ring, from, (size_t)max_bytes);
 	if (record_fd >= 0 && to > from) {
 		Py_BEGIN_ALLOW_THREADS
@@ -306,13 +224,13 @@ static PyObject *ring_drain(PyObject *self, PyObject *arguments, PyObject *keywo
 	}
 	if (error)
 		return native_error(error, "record");
-	if (!ring->consumer) /* closed meanwhile by another thread */
+	if (!ring->map.consumer) /* closed meanwhile by another thread */
 		return PyList_New(0);
 	list = tuples(ring, from, to, !data);
 	if (!list)
 		return NULL;
 	ring->payload_bytes += ring->batch_payload_bytes;
-	__atomic_store_n(ring->consumer, to, __ATOMIC_RELEASE);
+	__atomic_store_n(ring->map.consumer, to, __ATOMIC_RELEASE);
 	return list;
 }
 
@@ -321,10 +239,10 @@ static PyObject *ring_pending(PyObject *self, PyObject *unused)
 	struct ring *ring = (struct ring *)self;
 
 	(void)unused;
-	if (!ring->consumer || !anything_there(ring))
+	if (!ring->map.consumer || !anything_there(ring))
 		return PyLong_FromLong(0);
-	return PyLong_FromUnsignedLong(__atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) -
-				       *ring->consumer);
+	return PyLong_FromUnsignedLong(__atomic_load_n(ring->map.producer, __ATOMIC_ACQUIRE) -
+				       *ring->map.consumer);
 }
 
 static PyObject *ring_payload_bytes(PyObject *self, PyObject *unused)
@@ -336,7 +254,7 @@ static PyObject *ring_payload_bytes(PyObject *self, PyObject *unused)
 static PyObject *ring_fileno(PyObject *self, PyObject *unused)
 {
 	(void)unused;
-	return PyLong_FromLong(((struct ring *)self)->epoll_fd);
+	return PyLong_FromLong(((struct ring *)self)->map.epoll_fd);
 }
 
 static PyMethodDef ring_methods[] = {

@@ -23,6 +23,8 @@ class Object:
     def set_autoload(self, program: str, on: bool) -> None: ...
     def set_attach_type(self, program: str, attach_type: int) -> None:
         """`enum bpf_attach_type`, e.g. 48 for uprobe_multi, before `load`."""
+    def reuse_map(self, name: str, map_fd: int) -> None:
+        """Another object's map in the place of this one's, before `load`."""
     def load(self) -> None: ...
     def map_fd(self, name: str) -> int: ...
     def program_fd(self, name: str) -> int: ...
@@ -51,9 +53,18 @@ def link_uprobe_perf(program_fd: int, path: str, offset: int, cookie: int, *, re
 def link_kprobe(program_fd: int, function: str, *, returns: bool = False) -> tuple[int, int]:
     """A perf event and its BPF link at a kernel function, both to be closed; EOPNOTSUPP without kprobes."""
 
+def link_at(program_fd: int, target: int, attach_type: int, flags: int) -> int:
+    """At an interface (by index) or a cgroup (by descriptor), `enum bpf_attach_type`; tcx with kernels >= 6.6."""
+
 def link_raw_tracepoint(program_fd: int, name: str) -> int: ...
 def link_tracing(program_fd: int) -> int:
     """Links an fentry or fexit program to the function its section names."""
+
+def load_packet_program(instructions: bytes) -> int:
+    """A tc program made of `struct bpf_insn`, to be closed."""
+
+def run_packet_program(program_fd: int, packet: bytes) -> int:
+    """What the program returns for an Ethernet packet of at least 14 bytes."""
 
 def map_update(fd: int, key: bytes, value: bytes) -> None: ...
 def map_delete(fd: int, key: bytes) -> bool:
@@ -88,6 +99,35 @@ class Ring:
     def payload_bytes(self) -> int:
         """Plaintext bytes in all records drained so far, shown or only recorded."""
     def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+class PacketRing:
+    """The consumer of the ring of packets: it writes them into a pcapng file. Not thread-safe."""
+
+    def __init__(self, map_fd: int, size: int, flows_fd: int) -> None: ...
+    def set_interface(self, ifindex: int, number: int, both_ways: bool) -> None:
+        """Its number in the file; of those with `both_ways` no direction is told."""
+    def write(
+        self,
+        fd: int,
+        until_ns: int,
+        clock_offset_ns: int,
+        most_waiting: int,
+        max_bytes: int,
+        only_wanted: bool,
+        packet_id: int,
+    ) -> tuple[int, int, int]:
+        """Writes the packets older than `until_ns`, and younger ones while more than `most_waiting` bytes are there.
+
+        Bytes and packets written and packets left out: of those that were not certain when they were captured,
+        with `only_wanted`, those nobody wanted. It ends behind the packet that reaches `max_bytes`. A `fd` of -1
+        only takes them from the ring. When writing fails a regular file is cut behind its last whole block, and
+        what was to be written is gone.
+        """
+    def wait(self, timeout_ms: int) -> None:
+        """Until it is woken, which is when the ring has filled to its mark, or the timeout."""
+    def waiting_bytes(self) -> int:
+        """Bytes in the ring."""
     def close(self) -> None: ...
 
 class Decoder:

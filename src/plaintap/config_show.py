@@ -28,13 +28,13 @@ class ShowConfig(Model, frozen=True, kw_only=True):
     """Everything under `what to show` that means the same to every module."""
 
     model: Annotated[
-        tuple[Literal["text", "keylog"], ...],
+        tuple[Literal["text", "keylog", "pcap"], ...],
         flag(
             "-m",
             "--model",
-            help="what to make of the capture: keylog (or key) writes the keys; both: text,keylog",
+            help="what to make of the capture: keylog (or key) writes keys, pcap packets with keys; also text,pcap",
             group=Group.SHOW,
-            hint="-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys",
+            hint="-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys, -m pcap packets",
             parse=values.model,
             replay=True,
         ),
@@ -156,6 +156,16 @@ class ShowConfig(Model, frozen=True, kw_only=True):
     def wants_keylog(self) -> bool:
         """Keys are wanted."""
         return "keylog" in self.model
+
+    @property
+    def wants_packets(self) -> bool:
+        """Packets are wanted, and the keys that decrypt them."""
+        return "pcap" in self.model
+
+    @property
+    def wants_secrets(self) -> bool:
+        """Keys are wanted, wherever they go."""
+        return self.wants_keylog or self.wants_packets
 
     @property
     def keylog_path(self) -> str:

@@ -308,6 +308,8 @@ class Totals:
     """Sessions whose socket stayed unknown."""
     secret_sets: int | None = None
     """Handshakes of which keys were had; None where no keys were asked for."""
+    packets: int | None = None
+    """How many were written; None where none were asked for."""
 
     @property
     def lost_anything(self) -> bool:

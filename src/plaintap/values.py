@@ -62,10 +62,15 @@ def comm(value: object) -> object:
 
 
 def model(value: object) -> object:
-    """What to make of a capture, also in eCapture's words. Raises ValueError for what is not available."""
-    if value in ("pcap", "pcapng"):
-        raise ValueError(f"{value} is not available in this version, only text and keylog are")
-    return "keylog" if value == "key" else value
+    """What to make of a capture, also in eCapture's words."""
+    return {"key": "keylog", "pcapng": "pcap"}.get(value, value) if isinstance(value, str) else value
+
+
+def million_bytes(value: object) -> object:
+    """Bytes, of a size in millions of them as tcpdump's -C has it."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    return value * 1_000_000 if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def ring_size_bytes(mapsize_kb: int, cpus: int) -> tuple[int, bool]:

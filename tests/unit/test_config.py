@@ -82,6 +82,14 @@ def test_defaults() -> None:
         ("model", "key", ("keylog",)),
         ("model", "text,keylog", ("text", "keylog")),
         ("model", ["key", "keylog", "text"], ("keylog", "text")),
+        ("model", "pcapng,text", ("pcap", "text")),
+        ("ifname", "lo,eth0", ("lo", "eth0")),
+        ("pcapfilter", "tcp port 443", "tcp port 443"),
+        ("pcapfile", "-", "-"),
+        ("snaplen", "262144", 262144),
+        ("rotate_size", "10", 10_000_000),
+        ("rotate_time", "1m", 60.0),
+        ("rotate_files", "3", 3),
         ("keylogfile", "keys.log", "keys.log"),
         ("keylogfile", "-", "-"),
         ("format", "ecapture", "ecapture"),
@@ -151,10 +159,12 @@ def test_accepted(path: str, value: object, expected: object) -> None:
             "the kernel keeps 15 bytes of a name, " + repr("n\udcff" * 8) + " would be 'nnnnnnnn'",
         ),
         ("cgroup_path", "", "expected a path below /sys/fs/cgroup, got ''"),
-        ("model", "pcapng", "pcapng is not available in this version, only text and keylog are"),
-        ("model", "text,pcap", "pcap is not available in this version, only text and keylog are"),
-        ("model", "txt", "expected text or keylog, got 'txt'"),
-        ("model", [], "expected text or keylog, got nothing"),
+        ("snaplen", "0", "expected a number of bytes from 1 to 262144, got '0'"),
+        ("rotate_size", "0", "expected a number of million bytes from 1, got '0'"),
+        ("rotate_size", "1k", "expected a number of million bytes from 1, got '1k'"),
+        ("rotate_files", "0", "expected a whole number from 1, got '0'"),
+        ("model", "txt", "expected text, keylog or pcap, got 'txt'"),
+        ("model", [], "expected text, keylog or pcap, got nothing"),
         ("keylogfile", "", "expected a file name, or - for standard output, got ''"),
         ("format", "", "expected forms, one of them without a file, got ''"),
         ("filter", "", "expected an expression, got ''"),
@@ -194,7 +204,11 @@ def test_refused(path: str, value: object, message: str) -> None:
     [
         ("pid", "0", "without --pid every process is captured"),
         ("uid", "x y", "`getent passwd` lists the users of this host"),
-        ("model", "pcap", "-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys"),
+        (
+            "model",
+            "pdf",
+            "-m text shows the traffic, and so does leaving -m out; -m keylog writes the keys, -m pcap packets",
+        ),
         ("keylogfile", "", "for example -m keylog -k keys.log"),
         ("mapsize", "0", "without --mapsize: 8192"),
         ("body_limit", "x", "such as 500, 64k or 10MB"),
@@ -216,11 +230,17 @@ def test_every_option_has_a_refused_or_accepted_value_above() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "wants"), [("text", (True, False)), ("keylog", (False, True)), ("key,text", (True, True))]
+    ("model", "wants"),
+    [
+        ("text", (True, False, False, False)),
+        ("keylog", (False, True, False, True)),
+        ("key,text", (True, True, False, True)),
+        ("text,pcap", (True, False, True, True)),
+    ],
 )
-def test_what_is_wanted(model: str, wants: tuple[bool, bool]) -> None:
+def test_what_is_wanted(model: str, wants: tuple[bool, ...]) -> None:
     common = load(CommonConfig, {"model": Setting(model, "-m")})
-    assert (common.wants_text, common.wants_keylog) == wants
+    assert (common.wants_text, common.wants_keylog, common.wants_packets, common.wants_secrets) == wants
 
 
 def test_keys_go_somewhere() -> None:

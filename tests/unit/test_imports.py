@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parents[2] / "src"
 
-VOCABULARY = {"errors", "events", "messages", "parsing", "config", "config_show", "options", "trusted", "values"}
+VOCABULARY = {
+    "errors",
+    "events",
+    "messages",
+    "parsing",
+    "config",
+    "config_packets",
+    "config_show",
+    "options",
+    "trusted",
+    "values",
+}
 STAGES = {"runtime", "targets", "modules", "keys", "streams", "protocols", "outputs"}
 # The native edge: runtime drives it; its decoder turns a recording's bytes into records.
 NATIVE = "_native"

@@ -23,12 +23,15 @@ def filter_words() -> click.Argument:
     return click.Argument(["filter_words"], nargs=-1, required=False, metavar="")
 
 
-def refuse_filter_words(words: Sequence[str]) -> None:
-    """UsageError when there are any: packets cannot be captured yet."""
-    if words:
-        message = "filter words need -m pcap, which this version does not have"
+def given_filter_words(settings: Settings, context: click.Context) -> Sequence[str]:
+    """Those of the command line. UsageError where they mean nothing."""
+    words: Sequence[str] = context.params.get("filter_words", ())
+    if words and not settings.common.wants_packets:
         hint = f"to start a program and capture it: plaintap run -- {' '.join(words)}; to narrow: --pid, --comm"
-        raise UsageError(message, hint=hint)
+        raise UsageError("filter words need -m pcap", hint=hint)
+    if words and settings.typed("pcapfilter"):
+        raise UsageError("--pcapfilter and filter words are two filters", hint="join them with `and`")
+    return words
 
 
 def refuse_what_cannot_work(config: CaptureConfig) -> None:
@@ -65,12 +68,48 @@ def refuse_wrong_keys(settings: Settings) -> None:
         raise UsageError(f"--record and -k are the same file, {common.record}", hint="give two names")
     if common.count and not common.wants_text:
         hint = "--duration ends a capture after a time, a replay ends by itself"
-        raise UsageError("--count does not go with -m keylog alone, which makes no exchanges", hint=hint)
+        raise UsageError("--count does not go without -m text: keys and packets make no exchanges", hint=hint)
+
+
+PACKET_FIELDS = ("ifname", "pcapfilter", "pcapfile", "snaplen", "rotate_bytes", "rotate_s", "rotate_files")
+
+
+def refuse_wrong_packets(settings: Settings) -> None:
+    """UsageError for what does not go with packets, or not without them."""
+    common = settings.common
+    for label in filter(None, map(settings.typed, PACKET_FIELDS)):
+        if not common.wants_packets:
+            raise UsageError(f"{label} is of -m pcap, which was not asked for", hint="to capture packets: -m pcap")
+    if not common.wants_packets:
+        return
+    if common.rotate_files and not (common.rotate_bytes or common.rotate_s):
+        hint = "-C MB begins another file by size, -G TIME by time"
+        raise UsageError("-W says how many files are kept, but there is only one", hint=hint)
+    if common.packets_path == STANDARD_OUTPUT:
+        _refuse_shared_output(common)
+        return
+    others = {"-k": common.keylog_path if common.wants_keylog else None, "--record": common.record}
+    for flag, path in others.items():
+        if path and os.path.realpath(path) == os.path.realpath(common.packets_path):
+            raise UsageError(f"{flag} and -w are the same file, {path}", hint="give two names")
+
+
+def _refuse_shared_output(common: CommonConfig) -> None:
+    if common.wants_keylog and common.keylogfile == STANDARD_OUTPUT:
+        raise UsageError("-k - and -w - would both write standard output", hint="-k FILE, or -w FILE")
+    if common.wants_text and common.format != "none":
+        hint = "-m pcap alone, or -w FILE"
+        raise UsageError("-w -: standard output is where the text goes, and packets between it are no file", hint=hint)
+    if common.rotate_bytes or common.rotate_s:
+        raise UsageError("-w -: standard output is one file, -C and -G begin others", hint="-w FILE")
 
 
 def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] | None = None) -> int:
     """Runs the session; returns the exit code."""
     refuse_wrong_keys(settings)
+    refuse_wrong_packets(settings)
+    if command and config.common.wants_packets and config.common.pcapfile == STANDARD_OUTPUT:
+        raise UsageError("-w -: standard output is the command's, and packets between it are no file", hint="-w FILE")
     if command and config.common.wants_keylog and config.common.keylogfile == STANDARD_OUTPUT:
         raise UsageError("-k -: standard output is the command's, and keys between it are no key log", hint="-k FILE")
     refuse_what_cannot_work(config)
@@ -93,9 +132,9 @@ def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] |
 
 def capture_all(context: click.Context) -> int:
     """What `plaintap` does without a command."""
-    refuse_filter_words(context.params.get("filter_words", ()))
     settings = Settings(context)
-    return start(settings, settings.modules(settings.load(AllConfig).modules))
+    words = given_filter_words(settings, context)
+    return start(settings, settings.modules(settings.load(AllConfig).modules, filter_words=words))
 
 
 COMMAND = Command(

@@ -162,10 +162,13 @@ class Root(click.Group, _Help):
         action: Action,
         commands: Sequence[Command],
         unknown: Callable[[str], Exception],
+        words_to: Command,
     ) -> None:
+        """Words that are no command are those of a packet filter where packets are asked for: `words_to` has them."""
         self.usages = usages
         self.examples = examples
         self._unknown = unknown
+        self._words_to = words_to
         self._by_alias = {alias: command for command in commands for alias in command.aliases}
 
         def start(context: click.Context, **_values: object) -> int:
@@ -191,6 +194,8 @@ class Root(click.Group, _Help):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
+        if command is None and _asks_for_packets(ctx):
+            return self._words_to.name, self._words_to, args
         if command is None:
             raise self._unknown(args[0])
         return command.name, command, args[1:]
@@ -200,3 +205,7 @@ class Root(click.Group, _Help):
         with formatter.section("commands"):
             formatter.write_dl(rows)
         self.format_flags(ctx, formatter)
+
+
+def _asks_for_packets(context: click.Context) -> bool:
+    return any(model.startswith("pcap") for given in context.params.get("model") or () for model in given.split(","))

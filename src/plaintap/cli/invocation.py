@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from plaintap.cli.command import Parameter
 from plaintap.config import MODULES, CaptureConfig, CommonConfig, ReplayConfig
+from plaintap.config_packets import PACKETS_FILE
 from plaintap.config_show import KEYLOG_FILE
 from plaintap.errors import UsageError
 from plaintap.options import ModelT, Option, Setting, load, options
@@ -127,9 +128,20 @@ class Settings:
         setting = self._typed.get("", {}).get(option.key)
         return setting.label if setting else ""
 
-    def modules(self, names: Sequence[str], *, keylogfile: str = KEYLOG_FILE) -> CaptureConfig:
+    def modules(
+        self,
+        names: Sequence[str],
+        *,
+        keylogfile: str = KEYLOG_FILE,
+        pcapfile: str = PACKETS_FILE,
+        filter_words: Sequence[str] = (),
+    ) -> CaptureConfig:
         """What to capture with these modules; in `all` their own options come from the file and the environment."""
         common = self.common
         if common.wants_keylog and common.keylogfile is None:
             common = replace(common, keylogfile=keylogfile)
+        if common.wants_packets and common.pcapfile is None:
+            common = replace(common, pcapfile=pcapfile)
+        if filter_words:
+            common = replace(common, pcapfilter=" ".join(filter_words))
         return CaptureConfig(common=common, modules={name: self.load(MODULES[name], every=True) for name in names})

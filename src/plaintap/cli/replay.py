@@ -19,6 +19,8 @@ def replay(context: click.Context) -> int:
     """Runs the session over the file; returns the exit code."""
     settings = Settings(context)
     refuse_wrong_keys(settings)
+    if settings.common.wants_packets:
+        raise UsageError("a recording holds no packets, -m pcap does not go with it", hint="-m keylog writes its keys")
     path = context.params["file"]
     if settings.common.wants_keylog and os.path.realpath(path) == os.path.realpath(settings.common.keylog_path):
         raise UsageError(f"-k is the recording itself, {path}", hint="-k FILE names another file")

@@ -58,10 +58,18 @@ class Reporter:
             check_ready_fd(ready_fd)
 
     def ready(
-        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+        self,
+        *,
+        processes: int,
+        tls_processes: int,
+        libraries: list[str],
+        seconds: float,
+        keys_to: str = "",
+        packets_to: str = "",
     ) -> None:
         """All probes the start found are attached."""
-        self._say(ready_line(__version__, processes, libraries, tls_processes, seconds, keys_to=keys_to))
+        places = {"keys_to": keys_to, "packets_to": packets_to}
+        self._say(ready_line(__version__, processes, libraries, tls_processes, seconds, **places))
         if self._notify_address:
             try:
                 notify_service_manager(self._notify_address, "READY=1")

@@ -27,15 +27,11 @@ COMMANDS: tuple[Command, ...] = (
 LATER_COMMANDS = frozenset("gnutls gnu nss nspr bash zsh mysqld postgres".split())
 FILTER_WORDS = frozenset("arp dst ether greater host icmp icmp6 ip ip6 less net not port portrange src tcp udp".split())
 """That an expression of pcap-filter(7) begins with."""
-_NO_PACKETS = "filter words need -m pcap, which this version does not have"
 LATER_FLAGS = {
     name: feature
     for names, feature in {
-        "-w --pcapfile -i --ifname": "capturing packets",
         "-b --btf": "choosing bytecode",
-        "-l --logaddr --eventaddr --eventroratesize --eventroratetime --event-rotate-size --event-rotate-time": (
-            "writing to files and sockets"
-        ),
+        "-l --logaddr --eventaddr": "writing to files and sockets",
         "--ecaptureq": "the eCaptureQ server",
         "--listen": "the configuration server",
     }.items()
@@ -51,7 +47,9 @@ def unknown_word(word: str) -> UsageError:
     if right := nearest(word, names):
         return UsageError(f"no command {word}", hint=f"did you mean `plaintap {right}`?")
     if word in FILTER_WORDS:
-        return UsageError(_NO_PACKETS, hint="--filter chooses messages, --pid, --comm and --uid processes")
+        return UsageError(
+            "filter words need -m pcap", hint="--filter chooses messages, --pid, --comm and --uid processes"
+        )
     commands = ", ".join(command.name or "" for command in COMMANDS)
     return UsageError(f"no command {word}", hint=f"commands are {commands}")
 
@@ -95,6 +93,7 @@ ROOT = Root(
     action=capture.capture_all,
     commands=COMMANDS,
     unknown=unknown_word,
+    words_to=capture.COMMAND,
 )
 ROOT.params.append(
     click.Option(

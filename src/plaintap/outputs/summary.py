@@ -27,12 +27,15 @@ _COUNTED: dict[str, tuple[str, str, str]] = {
     "sessions_without_secrets": ("connection", "", "ended before their keys were found"),
     "secrets_refused": ("handshake", "", "secrets that were not whole, or contradicted each other"),
     "keylog_lost": ("secret set", "secret sets", "could not be written"),
+    "packets_dropped": ("packet", "", "ring full"),
+    "packet_owners": ("socket", "", "its process could not be noted"),
     "not_held": ("process", "processes", "not stopped at a new library, its first bytes may be missing"),
 }
 # That it happened is all there is to say.
 _SAID: dict[str, str] = {
     "recording_failed": "the end of the recording: it could not be written",
     "keylog_failed": "the key log: it could not be opened",
+    "packets_failed": "the end of the packets: they could not be written",
     "unfinished_recording": "the end of the recording: it was cut, or its capture was killed",
 }
 # Numbers of bytes alone.
@@ -54,6 +57,7 @@ def ready_line(
     seconds: float,
     *,
     keys_to: str = "",
+    packets_to: str = "",
 ) -> str:
     """`plaintap 0.1 · 214 processes · 3 TLS libraries in 41 of them (…) · attached in 0.31 s · keys to …`."""
     found = "no TLS library in any of them yet"
@@ -65,7 +69,8 @@ def ready_line(
         found = f"{number} in {process_with_tls_count:,} of them ({', '.join(names)})"
     processes = count(process_count, "process", "processes")
     parts = [f"plaintap {version}", processes, found, f"attached in {seconds:.2f} s"]
-    return _SEPARATOR.join([*parts, f"keys to {escape(keys_to)}"] if keys_to else parts)
+    places = {"keys": keys_to, "packets": packets_to}
+    return _SEPARATOR.join([*parts, *(f"{what} to {escape(place)}" for what, place in places.items() if place)])
 
 
 def summary_line(totals: Totals, *, mapsize_kb: int | None = None) -> str:
@@ -80,6 +85,8 @@ def summary_line(totals: Totals, *, mapsize_kb: int | None = None) -> str:
     ]
     if totals.secret_sets is not None:
         parts.append(count(totals.secret_sets, "secret set"))
+    if totals.packets is not None:
+        parts.append(count(totals.packets, "packet"))
     if totals.secret_sets is None or totals.exchanges or totals.bytes:
         parts += [count(totals.exchanges, "exchange"), size(totals.bytes)]
     if totals.unattributed:

@@ -9,10 +9,10 @@ from plaintap.errors import UsageError
 
 VARIABLE = "PLAINTAP_FORCE"
 """Comma-separated: `nomulti` (as before uprobe_multi), `noncore` (as without type information), and one of
-`fentry`, `kprobe`, `rawtp`: the only way sockets are looked for."""
+`fentry`, `kprobe`, `rawtp`: the only way sockets are looked for; `clsact`: packets as before tcx links."""
 
 
-WORDS = ("nomulti", "noncore", "fentry", "kprobe", "rawtp")
+WORDS = ("nomulti", "noncore", "fentry", "kprobe", "rawtp", "clsact")
 
 
 def is_forced(word: str) -> bool:

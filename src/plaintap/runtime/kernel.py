@@ -142,6 +142,11 @@ class Kernel:
         """Captures this process too, and with `follow` its descendants."""
         _native.map_update(self._programs.map_fd("pt_pids"), PID.pack(pid), PID.pack(1))
 
+    @property
+    def pids_fd(self) -> int:
+        """The map of the pids that are captured, for programs that are to capture the same."""
+        return self._programs.map_fd("pt_pids")
+
     def followed(self) -> list[int]:
         """The pids that are captured, ended ones left out."""
         return [PID.unpack(key)[0] for key in _native.map_keys(self._programs.map_fd("pt_pids"), PID.size)]

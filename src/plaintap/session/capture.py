@@ -7,6 +7,7 @@ libraries libraries.py's, what is recorded recording.py's.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from plaintap.runtime.recording import clock_offset_ns
 from plaintap.runtime.watch import Mapping, Watcher
 from plaintap.session.layouts import Layouts
 from plaintap.session.libraries import Libraries
+from plaintap.session.packets import Packets
 from plaintap.session.pipeline import Pipeline, Reporter
 from plaintap.session.processes import Processes
 from plaintap.session.recording import Recording
@@ -40,6 +42,8 @@ KEYS_POLL_MS = 100
 """Where only keys are wanted, whose reader does not look on: a quarter of the CPU that each handshake takes."""
 IDLE_POLL_MS = 40
 TICK_NS = 1_000_000_000
+SECRETS_SHARE = 8
+"""Where packets and no plaintext are wanted, which have a ring of their own, secrets need little of one."""
 LINK_PIDS_MAX = 16
 """With more pids than this the probes go in once, for every process, and the kernel filters."""
 
@@ -55,7 +59,7 @@ class Capture:
         assert isinstance(tls, TlsConfig)
         self._modules = [MODULES[name] for name in config.modules]
         self._only = {name: module.only for name, module in config.modules.items() if module.only}
-        self._layouts = Layouts(ssl_version=tls.ssl_version, keys=common.wants_keylog, notice=reporter.notice)
+        self._layouts = Layouts(ssl_version=tls.ssl_version, keys=common.wants_secrets, notice=reporter.notice)
         self._reporter = reporter
         self._stopping = False
         require_capabilities()
@@ -94,29 +98,28 @@ class Capture:
             learn=self._learn,
             reporter=self._reporter,
             processes=self._processes,
+            copy_secrets=self._add_secrets if common.wants_packets else None,
         )
         undo.callback(self.pipeline.abandon)
         self._recording = Recording(common.record, clock_offset_ns=offset_ns, ended=self._recording_ended)
         undo.callback(self._recording.close)
         undo.callback(self._layouts.close)
-        wanted = Wanted(plaintext=common.wants_text, secrets=common.wants_keylog)
+        wanted = Wanted(plaintext=common.wants_text, secrets=common.wants_secrets)
         families = {module.family for module in self._modules}
-        self._kernel = Kernel(families, filters, wanted, ring_bytes=ring_bytes)
+        self._kernel = Kernel(families, filters, wanted, ring_bytes=self._records_ring_bytes(ring_bytes))
         undo.callback(self._kernel.close)
-        for refused in self._kernel.refused:
-            self._reporter.debug(f"sockets cannot be told by {refused}")
-        if self._kernel.way is None:
-            self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
-        else:
-            self._reporter.debug(f"sockets are told by {self._kernel.way.value}")
+        self._say_how_sockets_are_told()
         self._libraries = Libraries(
             self._layouts,
             self.pipeline,
             self._recording,
             sees_hellos=self._kernel.sees_hellos,
-            problem=self._reporter.notice if common.wants_keylog else self._reporter.debug,
+            problem=self._reporter.notice if common.wants_secrets else self._reporter.debug,
             debug=self._reporter.debug,
         )
+        self._packets = self._open_packets(filters, ring_bytes) if common.wants_packets else None
+        if self._packets:
+            undo.callback(self._packets.close)
         link_pids = common.pid if len(common.pid) <= LINK_PIDS_MAX and not self._child else ()
         self._attacher = Attacher(
             [module for module in self._modules if module.name not in self._only],
@@ -128,6 +131,30 @@ class Capture:
             pids=link_pids,
         )
         self._watcher: Watcher | None = None
+
+    def _records_ring_bytes(self, ring_bytes: int) -> int:
+        if self._common.wants_text or not self._common.wants_packets:
+            return ring_bytes
+        return max(os.sysconf("SC_PAGESIZE"), ring_bytes // SECRETS_SHARE)
+
+    def _say_how_sockets_are_told(self) -> None:
+        for refused in self._kernel.refused:
+            self._reporter.debug(f"sockets cannot be told by {refused}")
+        if self._kernel.way is None:
+            self._reporter.notice("this kernel cannot tell which socket a call used: addresses are unknown")
+        else:
+            self._reporter.debug(f"sockets are told by {self._kernel.way.value}")
+
+    def _open_packets(self, filters: Filters, ring_bytes: int) -> Packets:
+        return Packets(
+            self._common,
+            filters,
+            ring_bytes=ring_bytes,
+            pids_fd=self._kernel.pids_fd,
+            notice=self._reporter.notice,
+            debug=self._reporter.debug,
+            stop=self.stop,
+        )
 
     def start(self) -> None:
         """start: attaches everything that is there now."""
@@ -145,6 +172,8 @@ class Capture:
         self._recording.begin()
         if self._watcher:
             self._watcher.start()
+        if self._packets:
+            self._packets.start()
         self._kernel.set_running(True)
         self._signals = Signals(self._interrupted, self._child)
         self._undo.callback(self._signals.ignore)
@@ -156,6 +185,7 @@ class Capture:
             libraries=names,
             seconds=seconds,
             keys_to=self.pipeline.keys_to,
+            packets_to=self._packets.place if self._packets else "",
         )
 
     @property
@@ -220,7 +250,7 @@ class Capture:
         """The capture goes on if there is something to show."""
         self._reporter.notice(f"{why}; recording ends here")
         self.pipeline.losses["recording_failed"] = 1
-        if not self.pipeline.shows and not self._common.wants_keylog:
+        if not self.pipeline.shows and not self._common.wants_secrets:
             self.stop()
 
     def _learn(self, fact: Fact) -> None:
@@ -237,6 +267,10 @@ class Capture:
             self._kernel.looked_at(fact.device, fact.inode, fact.generation)
         finally:
             release(fact.pid)
+
+    def _add_secrets(self, lines: bytes) -> None:
+        if self._packets:
+            self._packets.add_secrets(lines)
 
     def stop(self) -> None:
         """Ends `run` soon; safe in a signal handler and from other threads."""
@@ -257,10 +291,14 @@ class Capture:
         self._end_open_sessions()
         kernel = self._kernel.counters()
         kernel["watch_lost"] = self._attacher.refused + (self._watcher.lost if self._watcher else 0)
+        if self._packets:
+            self._packets.finish()
+            kernel.update(self._packets.losses())
         self._recording.meta(Meta(counters=kernel))
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         totals = self.pipeline.close(kernel, now_ns=now_ns, duration_s=time.monotonic() - self._began)
         totals.bytes = self._kernel.ring.payload_bytes()
+        totals.packets = self._packets.packets if self._packets else None
         self._reporter.summary(totals)
         if self._child:
             self._tell_of_the_living()
@@ -286,7 +324,7 @@ class Capture:
             self._child.check_executed()
             if code := self._child.exit_code():
                 return code
-        failed = self.pipeline.failed or self._recording.failed
+        failed = self.pipeline.failed or self._recording.failed or (self._packets is not None and self._packets.failed)
         return int(failed or (self._common.strict and totals.lost_anything))
 
     def undo(self) -> None:

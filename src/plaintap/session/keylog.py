@@ -24,9 +24,18 @@ class KeyLog:
     """Lines are written as facts come; what the file has already is not written again."""
 
     def __init__(
-        self, path: str, *, lossless: bool, alone: bool, notice: Callable[[str], None], stop: Callable[[], None]
+        self,
+        path: str | None,
+        *,
+        lossless: bool,
+        alone: bool,
+        notice: Callable[[str], None],
+        stop: Callable[[], None],
+        copy: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`alone` says that nothing else is wanted: raises OutputError for a file that cannot be written.
+        """Without a `path` lines go nowhere but to `copy`, which is called with what is new.
+
+        `alone` says that nothing else is wanted: raises OutputError for a file that cannot be written.
 
         Otherwise that is said, and what would have gone there counted. `stop` is called when nobody reads any more and
         nothing else is wanted.
@@ -40,6 +49,9 @@ class KeyLog:
         self._closed = False
         self._unwritten = 0
         self._sink: QueuedSink | None = None
+        self._copy = copy
+        if path is None:
+            return
         try:
             self._file = file = KeyFile(path)
         except OutputError as error:
@@ -56,7 +68,7 @@ class KeyLog:
     @property
     def place(self) -> str:
         """Where the keys go, for people; "" when they go nowhere."""
-        if not self._sink:
+        if not self._sink or self._path is None:
             return ""
         return "standard output" if self._path == STANDARD_OUTPUT else self._path
 
@@ -69,9 +81,12 @@ class KeyLog:
         """What was new in the fact, already on its way to the file."""
         secrets = self.collector.take(fact)
         if secrets:
+            lines = keylog_lines(secrets)
+            if self._copy:
+                self._copy(lines)
             if self._sink:
-                self._sink.write(keylog_lines(secrets))
-            else:
+                self._sink.write(lines)
+            elif self._path is not None:
                 self._unwritten += 1
         return secrets
 
@@ -90,7 +105,7 @@ class KeyLog:
     def losses(self) -> dict[str, int]:
         """What `--strict` asks, by counter."""
         return {
-            "keylog_failed": int(self._sink is None),
+            "keylog_failed": int(self._sink is None and self._path is not None),
             "keylog_lost": self._unwritten + (self._sink.dropped_writes if self._sink else 0),
             "secrets_refused": self.collector.refused,
         }

@@ -37,9 +37,16 @@ class Reporter(Protocol):
     """Who is told, in order, what happens to a capture."""
 
     def ready(
-        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+        self,
+        *,
+        processes: int,
+        tls_processes: int,
+        libraries: list[str],
+        seconds: float,
+        keys_to: str = "",
+        packets_to: str = "",
     ) -> None:
-        """Every probe the start found is attached; keys, if any, go to `keys_to`."""
+        """Every probe the start found is attached; keys, if any, go to `keys_to`, packets to `packets_to`."""
 
     def notice(self, text: str) -> None:
         """One line the user should see."""
@@ -64,11 +71,13 @@ class Pipeline:
         reporter: Reporter,
         processes: Processes,
         live: bool = True,
+        copy_secrets: Callable[[bytes], None] | None = None,
     ) -> None:
         """`stop` is called when enough was shown or nobody looks any more, `learn` with every fact.
 
-        A live pipeline drops and counts what its output does not take in time; another waits. Raises OutputError when
-        keys are all that is wanted and their file cannot be written.
+        `copy_secrets` is given every new line of a key log. A live pipeline drops and counts what its output does not
+        take in time; another waits. Raises OutputError when keys are all that is wanted and their file cannot be
+        written.
         """
         self.losses: dict[str, int] = {}
         choices = parse_formats(common.format)
@@ -81,13 +90,14 @@ class Pipeline:
         self._census = Census()
         self._endless: set[str] = set()
         registry = _registry(common, choices)
-        self._keylog = self._open_keylog(live=live) if common.wants_keylog else None
+        self._copy_secrets = copy_secrets
+        self._keylog = self._open_keylog(live=live) if common.wants_secrets else None
         self._outputs = Outputs(
             common,
             choices,
             clock_offset_ns=clock_offset_ns,
             # Where keys are all that standard output has, what is said of them goes beside it.
-            beside_keys=self._keylog is not None and common.keylog_path == STANDARD_OUTPUT,
+            beside_keys=common.wants_keylog and common.keylog_path == STANDARD_OUTPUT,
             lossless=not live,
             notice=reporter.notice,
             stop=stop,
@@ -103,9 +113,15 @@ class Pipeline:
         self.connections.describe = processes.describe
 
     def _open_keylog(self, *, live: bool) -> KeyLog:
-        common, alone = self._common, not self.shows
-        notice = self._reporter.notice
-        return KeyLog(common.keylog_path, lossless=not live, alone=alone, notice=notice, stop=self._stop)
+        common = self._common
+        return KeyLog(
+            common.keylog_path if common.wants_keylog else None,
+            lossless=not live,
+            alone=not self.shows and not common.wants_packets,
+            notice=self._reporter.notice,
+            stop=self._stop,
+            copy=self._copy_secrets,
+        )
 
     @property
     def failed(self) -> bool:

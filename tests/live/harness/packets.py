@@ -22,6 +22,15 @@ from harness.truth import Address, Digest, Truth
 TIMEOUT_S = 60.0
 POLL_S = 0.02
 ENDS = ("tcp.stream", "ip.src", "tcp.srcport", "ip.dst", "tcp.dstport")
+FRAME_FIELDS = (
+    "frame.time_epoch",
+    "frame.len",
+    "frame.interface_name",
+    "frame.comment",
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.flags",
+)
 FIELDS = (
     "tcp.srcport",
     "tcp.dstport",
@@ -73,6 +82,18 @@ class Message:
             return self.file_data.encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A packet of a file."""
+
+    ts_ns: int
+    length: int
+    interface: str
+    comment: str
+    ports: tuple[int, int]
+    flags: int
+
+
 class Packets:
     """A capture file."""
 
@@ -80,10 +101,13 @@ class Packets:
         self.file = file
         self.ports = tuple(ports)
 
-    def _tshark(self, keylog: Path, *words: str) -> bytes:
-        command = [require_command("tshark"), "-n", "-r", str(self.file), "-o", f"tls.keylog_file:{keylog}"]
+    def _tshark(self, keylog: Path | None, *words: str) -> bytes:
+        """Without a key log it has what is in the file."""
+        command = [require_command("tshark"), "-n", "-r", str(self.file)]
         # With two processors what one sends right after the other can be captured before it.
         command += ["-o", "tcp.reassemble_out_of_order:TRUE"]
+        if keylog:
+            command += ["-o", f"tls.keylog_file:{keylog}"]
         for port in self.ports:
             command += ["-d", f"tcp.port=={port},tls", "-d", f"tls.port=={port},http"]
         environment = {**os.environ, "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent", "HOME": "/nonexistent"}
@@ -92,7 +116,7 @@ class Packets:
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         return done.stdout
 
-    def conversations(self, keylog: Path) -> list[Conversation]:
+    def conversations(self, keylog: Path | None = None) -> list[Conversation]:
         """Every connection, decrypted with the key log alone; one that is not has no bytes."""
         opened = "tcp.flags.syn==1 && tcp.flags.ack==0"
         fields = [word for field in ENDS for word in ("-e", field)]
@@ -107,13 +131,19 @@ class Packets:
         assert set(followed) == set(ends)
         return [_conversation(*ends[stream], followed[stream]) for stream in sorted(ends)]
 
-    def messages(self, keylog: Path) -> list[Message]:
+    def messages(self, keylog: Path | None = None) -> list[Message]:
         """Every HTTP message, in order."""
         words = [word for field in FIELDS for word in ("-e", field)]
         told = json.loads(self._tshark(keylog, "-Y", "http && tls", "-T", "json", *words))
         return [_message(packet["_source"]["layers"]) for packet in told]
 
-    def check(self, keylog: Path, truths: Iterable[Truth]) -> None:
+    def frames(self, wanted: str = "tcp") -> list[Frame]:
+        """Every packet that tshark's filter takes, in order."""
+        words = ("-T", "json", *(word for field in FRAME_FIELDS for word in ("-e", field)))
+        told = json.loads(self._tshark(None, "-Y", wanted, *words))
+        return [_frame(packet["_source"]["layers"]) for packet in told]
+
+    def check(self, keylog: Path | None, truths: Iterable[Truth]) -> None:
         """Asserts that the key log alone decrypts every one of these connections to what the peers said."""
         conversations = self.conversations(keylog)
         for truth in truths:
@@ -161,21 +191,34 @@ def _conversation(client: Address, server: Address, followed: _Followed) -> Conv
     return Conversation(client, server, sent, received)
 
 
+def _frame(layers: dict[str, list[str]]) -> Frame:
+    at, length, interface, comment, source, destination, flags = (layers.get(field, [""])[0] for field in FRAME_FIELDS)
+    seconds, _, fraction = at.partition(".")
+    ts_ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+    return Frame(
+        ts_ns, int(length), interface, comment, (int(source or 0), int(destination or 0)), int(flags or "0", 16)
+    )
+
+
 class Capture:
     """A running tcpdump."""
 
-    def __init__(self, process: subprocess.Popen[bytes], file: Path, ports: Sequence[int]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], file: Path, ports: Sequence[int], towards: Address | None
+    ) -> None:
         self.process = process
         self.file = file
         self.ports = ports
         self._last = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         # Where a last packet goes: nobody's, and nobody else's while the socket is open.
-        self._last.bind(("127.0.0.1", 0))
+        if towards is None:
+            self._last.bind(("127.0.0.1", 0))
+        self._towards = towards or self._last.getsockname()
 
     def stop(self) -> Packets:
         """All that was sent before this call is in the file."""
         word = os.urandom(16)
-        self._last.sendto(word, self._last.getsockname())
+        self._last.sendto(word, self._towards)
         deadline = time.monotonic() + TIMEOUT_S
         while word not in self.file.read_bytes():
             assert self.process.poll() is None, "tcpdump ended"
@@ -192,14 +235,19 @@ class Capture:
 
 
 @contextlib.contextmanager
-def captured(file: Path, ports: Sequence[int]) -> Iterator[Capture]:
-    """Every packet on loopback from or to these ports goes to `file` until `stop`."""
+def captured(
+    file: Path, ports: Sequence[int], *, interface: str = "lo", towards: Address | None = None
+) -> Iterator[Capture]:
+    """Every packet at the interface from or to these ports goes to `file` until `stop`.
+
+    At another one than loopback `towards` is where a packet leaves by it.
+    """
     wanted = " or ".join(["udp", *(f"tcp port {port}" for port in ports)])
-    tcpdump = [require_command("tcpdump"), "-i", "lo", "-n", "-s", "0", "-U", "--immediate-mode", "-B", "16384"]
+    tcpdump = [require_command("tcpdump"), "-i", interface, "-n", "-s", "0", "-U", "--immediate-mode", "-B", "16384"]
     process = subprocess.Popen(
         [*tcpdump, "-Z", "root", "-w", str(file), wanted], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0
     )
-    capture = Capture(process, file, ports)
+    capture = Capture(process, file, ports, towards)
     try:
         assert process.stderr
         told = b""

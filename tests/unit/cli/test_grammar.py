@@ -182,13 +182,33 @@ def test_replay_needs_a_file(cli: Cli) -> None:
 @pytest.mark.parametrize("words", [["tls", "port", "443"], ["all", "host", "::1"], ["-v", "openssl", "tcp"]])
 def test_filter_words_are_refused(cli: Cli, words: list[str]) -> None:
     err = cli.refused(*words)
-    assert err.startswith("plaintap: filter words need -m pcap, which this version does not have\n  hint: ")
+    assert err.startswith("plaintap: filter words need -m pcap\n  hint: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tls", "-m", "pcap", "tcp", "port", "443"],
+        ["all", "-m", "text,pcap", "tcp", "port", "443"],
+        ["-m", "pcapng", "tcp", "port", "443"],
+        ["tls", "-m", "pcap", "--pcapfilter", "tcp port 443"],
+    ],
+)
+def test_filter_words(cli: Cli, words: list[str]) -> None:
+    common = cli(*words).capture.common
+    assert common.pcapfilter == "tcp port 443"
+    assert common.packets_path == ("plaintap_openssl.pcapng" if words[0] == "tls" else "plaintap.pcapng")
+
+
+def test_two_filters_are_refused(cli: Cli) -> None:
+    err = cli.refused("tls", "-m", "pcap", "--pcapfilter", "udp", "tcp")
+    assert err == "plaintap: --pcapfilter and filter words are two filters\n  hint: join them with `and`\n"
 
 
 def test_words_that_are_no_command(cli: Cli) -> None:
     assert cli.refused("tlss") == "plaintap: no command tlss\n  hint: did you mean `plaintap tls`?\n"
     assert cli.refused("-v", "relpay", "x").endswith("did you mean `plaintap replay`?\n")
-    assert "filter words need -m pcap, which this version does not have" in cli.refused("port", "443")
+    assert "filter words need -m pcap" in cli.refused("port", "443")
     assert "the module gnutls is not in this version" in cli.refused("gnutls", "-e", "/x")
 
 

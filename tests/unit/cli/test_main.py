@@ -92,7 +92,23 @@ def test_a_bug_shows_its_traceback_with_debug(cli: Cli, words: list[str], variab
         (["--pid=x"], "--pid: expected process ids, whole numbers from 1, got 'x'"),
         (["-tx"], "-t: expected a number of bytes from 0, got 'x'"),
         (["--tsize", "x"], "--tsize: expected a number of bytes from 0, got 'x'"),
-        (["-m", "keylog,pcap"], "-m: pcap is not available in this version, only text and keylog are"),
+        (["-m", "keylog,pdf"], "-m: expected text, keylog or pcap, got 'pdf'"),
+        (["tls", "-i", "lo"], "-i is of -m pcap, which was not asked for"),
+        (["tls", "-m", "pcap", "-W", "3"], "-W says how many files are kept, but there is only one"),
+        (["tls", "-m", "pcap", "--snaplen", "0"], "--snaplen: expected a number of bytes from 1 to 262144, got '0'"),
+        (["tls", "-m", "pcap,keylog", "-w", "x", "-k", "./x"], "-k and -w are the same file, ./x"),
+        (["tls", "-m", "pcap", "-w", "x", "--record", "x"], "--record and -w are the same file, x"),
+        (["tls", "-m", "pcap,keylog", "-w", "-", "-k", "-"], "-k - and -w - would both write standard output"),
+        (
+            ["tls", "-m", "text,pcap", "-w", "-"],
+            "-w -: standard output is where the text goes, and packets between it are no file",
+        ),
+        (["tls", "-m", "pcap", "-w", "-", "-C", "1"], "-w -: standard output is one file, -C and -G begin others"),
+        (
+            ["run", "-m", "pcap", "-w", "-", "--", "x"],
+            "-w -: standard output is the command's, and packets between it are no file",
+        ),
+        (["replay", "x", "-m", "pcap"], "a recording holds no packets, -m pcap does not go with it"),
         (["-k", "x"], "-k names the file of -m keylog, which was not asked for"),
         (["replay", "x", "--keylogfile=y"], "--keylogfile names the file of -m keylog, which was not asked for"),
         (
@@ -108,11 +124,11 @@ def test_a_bug_shows_its_traceback_with_debug(cli: Cli, words: list[str], variab
         ),
         (
             ["tls", "-m", "keylog", "--count", "1"],
-            "--count does not go with -m keylog alone, which makes no exchanges",
+            "--count does not go without -m text: keys and packets make no exchanges",
         ),
         (
             ["replay", "x", "-m", "keylog", "--count", "1"],
-            "--count does not go with -m keylog alone, which makes no exchanges",
+            "--count does not go without -m text: keys and packets make no exchanges",
         ),
         (
             ["--count", "1", "--format", "none"],
@@ -129,7 +145,7 @@ def test_a_bug_shows_its_traceback_with_debug(cli: Cli, words: list[str], variab
             ["--sample", "--cgroup-path", "/x"],
             "--sample does not go with --cgroup_path: the curl it starts would be left out",
         ),
-        (["tls", "--model", "pcap"], "--model: pcap is not available in this version, only text and keylog are"),
+        (["tls", "--model", "pdf"], "--model: expected text, keylog or pcap, got 'pdf'"),
         (["completion", "bash", "zsh"], "got unexpected extra argument (zsh)"),
         (["run", "--pod", "--", "x"], "no flag --pod"),
     ],
@@ -149,7 +165,7 @@ def test_wrong_use_names_what_was_typed(cli: Cli, words: list[str], message: str
         (["--mapsize"], "`plaintap --help` shows what it takes"),
         (["layouts", "--check"], "`plaintap layouts --help` shows what it takes"),
         (["tls", "-Z"], "`plaintap tls --help` lists the flags"),
-        (["tls", "-w", "x.pcapng"], "`plaintap tls --help` lists the flags"),
+        (["tls", "-w", "x.pcapng"], "to capture packets: -m pcap"),
     ],
 )
 def test_unknown_flags_have_a_hint(cli: Cli, words: list[str], hint: str) -> None:
@@ -157,7 +173,7 @@ def test_unknown_flags_have_a_hint(cli: Cli, words: list[str], hint: str) -> Non
 
 
 def test_flags_of_later_versions_are_known_as_such(cli: Cli) -> None:
-    assert cli.refused("tls", "-w", "x").startswith("plaintap: -w is not in this version: capturing packets\n")
+    assert cli.refused("tls", "-b", "1").startswith("plaintap: -b is not in this version: choosing bytecode\n")
     assert cli.refused("--listen", "x").startswith("plaintap: --listen is not in this version: ")
 
 

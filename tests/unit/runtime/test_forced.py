@@ -40,7 +40,8 @@ def test_a_word_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, v
     monkeypatch.setenv(VARIABLE, value)
     with pytest.raises(UsageError) as caught:
         check_forced()
-    assert caught.value.message == f"PLAINTAP_FORCE: {word!r} is none of nomulti, noncore, fentry, kprobe, rawtp"
+    words = "nomulti, noncore, fentry, kprobe, rawtp, clsact"
+    assert caught.value.message == f"PLAINTAP_FORCE: {word!r} is none of {words}"
     assert caught.value.exit_code == 2
 
 

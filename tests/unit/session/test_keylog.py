@@ -51,7 +51,14 @@ class Listener:
     totals: Totals | None = None
 
     def ready(
-        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+        self,
+        *,
+        processes: int,
+        tls_processes: int,
+        libraries: list[str],
+        seconds: float,
+        keys_to: str = "",
+        packets_to: str = "",
     ) -> None:
         raise AssertionError("nothing is attached here")
 

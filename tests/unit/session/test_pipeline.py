@@ -34,7 +34,14 @@ class Listener:
     notices: list[str] = field(default_factory=list)
 
     def ready(
-        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+        self,
+        *,
+        processes: int,
+        tls_processes: int,
+        libraries: list[str],
+        seconds: float,
+        keys_to: str = "",
+        packets_to: str = "",
     ) -> None:
         raise AssertionError("nothing is attached here")
 

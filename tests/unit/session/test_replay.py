@@ -35,7 +35,14 @@ class Listener:
     totals: Totals | None = None
 
     def ready(
-        self, *, processes: int, tls_processes: int, libraries: list[str], seconds: float, keys_to: str = ""
+        self,
+        *,
+        processes: int,
+        tls_processes: int,
+        libraries: list[str],
+        seconds: float,
+        keys_to: str = "",
+        packets_to: str = "",
     ) -> None:
         raise AssertionError("a replay attaches nothing")
 
