@@ -80,7 +80,7 @@ int pt_session_new(struct pt_regs *regs)
 SEC("uprobe")
 int pt_session_free(struct pt_regs *regs)
 {
-	release_session(regs, regs->di, COOKIE_LIBRARY(attach_cookie(regs)));
+	release_session(regs, regs->REG_ARGUMENT1, COOKIE_LIBRARY(attach_cookie(regs)));
 	return 0;
 }
 
@@ -88,8 +88,8 @@ int pt_session_free(struct pt_regs *regs)
 SEC("uprobe")
 int pt_session_clear(struct pt_regs *regs)
 {
-	remember_cleared(regs->di, COOKIE_LIBRARY(attach_cookie(regs)));
-	end_session(regs, regs->di);
+	remember_cleared(regs->REG_ARGUMENT1, COOKIE_LIBRARY(attach_cookie(regs)));
+	end_session(regs, regs->REG_ARGUMENT1);
 	return 0;
 }
 
@@ -97,8 +97,9 @@ int pt_session_clear(struct pt_regs *regs)
 SEC("uprobe")
 int pt_ctrl(struct pt_regs *regs)
 {
-	if ((__u32)regs->si == CTRL_SET_HOSTNAME && !regs->dx) /* TLSEXT_NAMETYPE_host_name */
-		remember_name(regs->di, regs->cx);
+	if ((__u32)regs->REG_ARGUMENT2 == CTRL_SET_HOSTNAME &&
+	    !regs->REG_ARGUMENT3) /* TLSEXT_NAMETYPE_host_name */
+		remember_name(regs->REG_ARGUMENT1, regs->REG_ARGUMENT4);
 	return 0;
 }
 
@@ -106,7 +107,7 @@ int pt_ctrl(struct pt_regs *regs)
 SEC("uprobe")
 int pt_server_name(struct pt_regs *regs)
 {
-	remember_name(regs->di, regs->si);
+	remember_name(regs->REG_ARGUMENT1, regs->REG_ARGUMENT2);
 	return 0;
 }
 

@@ -99,7 +99,7 @@ static __always_inline struct thread *find_thread(__u32 tid)
 
 static __always_inline __u64 argument(struct pt_regs *regs, __u32 number)
 {
-	__u64 fourth = regs->cx, fifth = regs->r8;
+	__u64 fourth = regs->REG_ARGUMENT4, fifth = regs->REG_ARGUMENT5;
 
 	/* Both are loaded before the choice: the verifier refuses a chosen context offset. */
 	barrier_var(fourth);
@@ -128,9 +128,9 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie, __u8 
 	}
 	frame = &thread->frames[depth & (PT_DEPTH - 1)];
 	frame->sp = sp;
-	frame->ssl = regs->di;
-	frame->buffer = regs->si;
-	frame->size = regs->dx;
+	frame->ssl = regs->REG_ARGUMENT1;
+	frame->buffer = regs->REG_ARGUMENT2;
+	frame->size = regs->REG_ARGUMENT3;
 	frame->done = argument(regs, COOKIE_DONE_ARGUMENT(cookie));
 	frame->library = COOKIE_LIBRARY(cookie);
 	frame->direction = direction;
@@ -140,14 +140,14 @@ static __always_inline void enter_call(struct pt_regs *regs, __u64 cookie, __u8 
 }
 
 /*
- * The frame of the function that returned: its entry's stack pointer was that of the return
- * address. What lies above that frame was abandoned.
+ * The frame of the function that returned, by the stack pointer at its entry. What lies above that
+ * frame was abandoned.
  */
 static __always_inline struct frame *leave_call(struct thread *thread, __u64 sp)
 {
 	LOOP for (__u32 i = PT_DEPTH; i > 0; i--)
 	{
-		if (i > thread->depth || thread->frames[i - 1].sp + sizeof(__u64) != sp)
+		if (i > thread->depth || thread->frames[i - 1].sp + RETURN_ADDRESS_SIZE != sp)
 			continue;
 		thread->depth = i - 1;
 		return &thread->frames[i - 1];
@@ -161,7 +161,7 @@ static __always_inline struct frame *leave_call(struct thread *thread, __u64 sp)
  */
 static __always_inline __u64 bytes_done(struct pt_regs *regs, const struct frame *frame)
 {
-	__s32 returned = (__s32)regs->ax;
+	__s32 returned = (__s32)regs->REG_RESULT;
 	__u64 done = 0;
 
 	if (returned <= 0)

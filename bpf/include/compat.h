@@ -66,7 +66,6 @@ static __always_inline __u64 attach_cookie(void *context)
 enum bpf_func_id___regs {
 	BPF_FUNC_task_pt_regs___regs = 175,
 };
-#define KERNEL_STACK_SIZE (4 * 4096) /* x86-64 */
 
 /* The user's registers as the system call in progress found them. */
 static __always_inline struct pt_regs *user_registers(void)
@@ -77,7 +76,8 @@ static __always_inline struct pt_regs *user_registers(void)
 #endif
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	return (struct pt_regs *)((__u64)BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE) - 1;
+	return (struct pt_regs *)((__u64)BPF_CORE_READ(task, stack) + KERNEL_STACK_SIZE -
+				  KERNEL_REGISTERS_SIZE);
 }
 #endif
 

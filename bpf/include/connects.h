@@ -6,17 +6,6 @@
 #ifndef PLAINTAP_CONNECTS_H
 #define PLAINTAP_CONNECTS_H
 
-/* arch/x86/entry/syscalls/syscall_64.tbl */
-#define NR_CLOSE 3
-#define NR_DUP 32
-#define NR_DUP2 33
-#define NR_SOCKET 41
-#define NR_CONNECT 42
-#define NR_ACCEPT 43
-#define NR_FCNTL 72
-#define NR_ACCEPT4 288
-#define NR_DUP3 292
-#define NR_CLOSE_RANGE 436
 #define F_DUPFD 0
 #define F_DUPFD_CLOEXEC 1030
 #define EINPROGRESS 115
@@ -124,15 +113,15 @@ static __always_inline void note_system_call(const struct pt_regs *regs, __s64 r
 {
 	__u64 number = 0, first = 0, second = 0;
 
-	bpf_probe_read_kernel(&number, sizeof(number), &regs->orig_ax);
+	bpf_probe_read_kernel(&number, sizeof(number), &regs->SYSCALL_NUMBER);
 	if (number != NR_CLOSE && number != NR_CONNECT && number != NR_ACCEPT &&
 	    number != NR_ACCEPT4 && number != NR_DUP && number != NR_DUP2 && number != NR_DUP3 &&
 	    number != NR_FCNTL && number != NR_SOCKET && number != NR_CLOSE_RANGE)
 		return;
 	if (result < 0 && !(number == NR_CONNECT && result == -EINPROGRESS))
 		return;
-	bpf_probe_read_kernel(&first, sizeof(first), &regs->di);
-	bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
+	bpf_probe_read_kernel(&first, sizeof(first), &regs->SYSCALL_ARGUMENT1);
+	bpf_probe_read_kernel(&second, sizeof(second), &regs->SYSCALL_ARGUMENT2);
 	if (number == NR_CLOSE)
 		forget_peer(first);
 	else if (number == NR_SOCKET)

@@ -8,8 +8,6 @@
 
 #if defined(PT_CORE) && !defined(PT_LESS52) /* signals came with 5.3 */
 
-#define NR_MMAP 9 /* x86-64 */
-
 struct file_id {
 	__u64 inode;
 	__u32 device;
@@ -58,11 +56,12 @@ static __always_inline void hold_for(struct file *file, __u64 address)
 static __always_inline void hold_for_mapping(struct pt_regs *regs, __s64 address)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 fd = BPF_CORE_READ(regs, r8);
+	__u64 fd = BPF_CORE_READ(regs, SYSCALL_ARGUMENT5);
 	struct fdtable *table;
 	struct file *file = 0;
 
-	if (!(BPF_CORE_READ(regs, dx) & PROT_EXEC) || (address < 0 && address > -4096))
+	if (!(BPF_CORE_READ(regs, SYSCALL_ARGUMENT3) & PROT_EXEC) ||
+	    (address < 0 && address > -4096))
 		return;
 	table = BPF_CORE_READ(task, files, fdt);
 	if (fd >= BPF_CORE_READ(table, max_fds))

@@ -124,11 +124,11 @@ static __always_inline const struct pt_go_layout *find_go_layout(__u32 library)
 static __always_inline bool find_goroutine(struct pt_regs *regs, __u64 cookie,
 					   struct goroutine *found)
 {
-	__u64 g = regs->r14;
+	__u64 g = regs->REG_GOROUTINE;
 
 	barrier_var(g);
-	if (COOKIE_STACK_ABI(cookie)) {
-#ifdef PT_CORE
+	if (GOROUTINE_BY_THREAD && COOKIE_STACK_ABI(cookie)) {
+#if defined(PT_CORE) && GOROUTINE_BY_THREAD
 		struct task_struct *task = (void *)bpf_get_current_task();
 		const struct pt_go_layout *layout = find_go_layout(COOKIE_LIBRARY(cookie));
 		__u64 thread = BPF_CORE_READ(task, thread.fsbase);
@@ -153,25 +153,25 @@ static __always_inline __u64 go_argument(struct pt_regs *regs, __u64 cookie, __u
 
 	switch (number) { /* a constant wherever this is used */
 	case 0:
-		word = regs->ax;
+		word = regs->REG_GO_ARGUMENT0;
 		break;
 	case 1:
-		word = regs->bx;
+		word = regs->REG_GO_ARGUMENT1;
 		break;
 	case 2:
-		word = regs->cx;
+		word = regs->REG_GO_ARGUMENT2;
 		break;
 	case 3:
-		word = regs->di;
+		word = regs->REG_GO_ARGUMENT3;
 		break;
 	case 4:
-		word = regs->si;
+		word = regs->REG_GO_ARGUMENT4;
 		break;
 	case 6:
-		word = regs->r9;
+		word = regs->REG_GO_ARGUMENT6;
 		break;
 	case 7:
-		word = regs->r10;
+		word = regs->REG_GO_ARGUMENT7;
 		break;
 	}
 	/* Loaded before the choice: the verifier refuses a chosen context offset. */
@@ -188,9 +188,10 @@ static __always_inline __u64 go_conn(struct pt_regs *regs, __u64 cookie)
 	return COOKIE_INDIRECT(cookie) ? user_pointer(conn, 0) : conn;
 }
 
-/* A register by its number in instructions. */
+/* A register by its number in instructions; on arm64 no count is elsewhere than in the first result's. */
 static __always_inline __u64 register_value(struct pt_regs *regs, __u8 number)
 {
+#ifdef __TARGET_ARCH_x86
 	__u64 values[REGISTERS] = {
 		regs->ax,  regs->cx,  regs->dx,	 regs->bx,  regs->sp,  regs->bp,
 		regs->si,  regs->di,  regs->r8,	 regs->r9,  regs->r10, regs->r11,
@@ -198,12 +199,15 @@ static __always_inline __u64 register_value(struct pt_regs *regs, __u8 number)
 	};
 
 	return values[number & (REGISTERS - 1)];
+#else
+	return (number & ~PLACE_REGISTER) ? 0 : regs->REG_GO_RESULT;
+#endif
 }
 
 /* 0: the first result's register; up to 127: a word of the stack, from 1; behind that a register. */
 static __always_inline __u64 place(struct pt_regs *regs, __u8 where)
 {
-	__u64 value = 0, first = regs->ax;
+	__u64 value = 0, first = regs->REG_GO_RESULT;
 
 	barrier_var(first);
 	if (!where)
@@ -250,6 +254,17 @@ static __always_inline void seek_go_socket(const struct goroutine_key *key, __u8
 		count(PT_MAP_FULL, 1);
 }
 
+/* A handshake is a beginning as well: what the goroutine used before may have been another connection's. */
+static __always_inline void forget_sought(const struct goroutine_key *key)
+{
+	struct go_sought *sought = bpf_map_lookup_elem(&pt_go_sought, key);
+
+	if (!sought)
+		return;
+	sought->socket.id.sock = 0;
+	sought->several = 0;
+}
+
 static __always_inline void attribute_go(void *context, struct session *session,
 					 const struct pt_go_layout *layout, __u64 bias, __u64 conn,
 					 __u64 g)
@@ -288,16 +303,18 @@ static __always_inline struct go_sought *sought_by(__u64 g, __u32 tgid)
 static __always_inline void note_goroutine(struct sock *sk, __u8 direction, __u32 tgid)
 {
 	struct pt_regs *regs = user_registers();
-	struct go_sought *sought = sought_by(BPF_CORE_READ(regs, r14), tgid);
+	struct go_sought *sought = sought_by(BPF_CORE_READ(regs, REG_GOROUTINE), tgid);
 	struct user_span span;
 	struct socket_id id;
 
+#if GOROUTINE_BY_THREAD
 	if (!sought) {
 		struct task_struct *task = (void *)bpf_get_current_task();
 
 		/* Where Go before 1.17 keeps it. */
 		sought = sought_by(user_pointer(BPF_CORE_READ(task, thread.fsbase) - 8, 0), tgid);
 	}
+#endif
 	if (!sought || sought->direction != direction || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
 		return;
 	read_socket_id(&id, sk);
@@ -348,7 +365,7 @@ static __always_inline void enter_go_call(struct pt_regs *regs, __u64 cookie)
 	call.conn = go_conn(regs, cookie);
 	call.buffer = go_argument(regs, cookie, 1);
 	call.size = go_argument(regs, cookie, 2);
-	call.bias = regs->ip - COOKIE_VADDR(cookie);
+	call.bias = regs->REG_IP - COOKIE_VADDR(cookie);
 	if (call.buffer >= goroutine.low && call.buffer < goroutine.high) {
 		call.on_stack = 1;
 		call.buffer = goroutine.high - call.buffer;
@@ -524,6 +541,9 @@ static __always_inline void begin_go_handshake(struct pt_regs *regs, __u64 cooki
 	if (!SETTING(secrets) || !find_goroutine(regs, cookie, &goroutine))
 		return;
 	key.g = goroutine.g;
+#ifdef PT_CORE
+	forget_sought(&key);
+#endif
 	if (bpf_map_update_elem(&pt_go_handshakes, &key, &conn, BPF_ANY))
 		count(PT_MAP_FULL, 1);
 }
@@ -566,7 +586,7 @@ static __always_inline struct session *go_handshake_session(struct pt_regs *regs
 #ifdef PT_CORE
 	if (session)
 		attribute_go(regs, session, find_go_layout(COOKIE_LIBRARY(cookie)),
-			     regs->ip - COOKIE_VADDR(cookie), *conn, goroutine.g);
+			     regs->REG_IP - COOKIE_VADDR(cookie), *conn, goroutine.g);
 #endif
 	return session;
 }

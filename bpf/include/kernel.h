@@ -71,11 +71,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
-/* x86-64, as uprobe and syscall-exit programs see it (arch/x86/include/asm/ptrace.h) */
-struct pt_regs {
-	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip;
-	unsigned long cs, flags, sp, ss;
-};
+#include "abi.h"
 
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];
@@ -124,9 +120,11 @@ struct linux_binprm {
 
 struct mm_struct;
 
+#ifdef __TARGET_ARCH_x86
 struct thread_struct {
 	unsigned long fsbase;
 };
+#endif
 
 struct task_struct {
 	__u64 start_time;
@@ -137,7 +135,9 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct files_struct *files;
 	void *stack;
+#ifdef __TARGET_ARCH_x86
 	struct thread_struct thread;
+#endif
 	char comm[16];
 };
 

@@ -88,7 +88,8 @@ int pt_hold_mapping(struct bpf_raw_tracepoint_args *context)
 {
 	struct pt_regs *regs = (struct pt_regs *)context->args[0];
 
-	if (followed(bpf_get_current_pid_tgid() >> 32) && BPF_CORE_READ(regs, orig_ax) == NR_MMAP)
+	if (followed(bpf_get_current_pid_tgid() >> 32) &&
+	    BPF_CORE_READ(regs, SYSCALL_NUMBER) == NR_MMAP)
 		hold_for_mapping(regs, context->args[1]);
 	return 0;
 }

@@ -53,23 +53,23 @@ struct user_span {
 
 /*
  * The descriptor and the first buffer of the system call in progress, when it is one that moves
- * bytes. Numbers of x86-64: arch/x86/entry/syscalls/syscall_64.tbl.
+ * bytes.
  */
 static __always_inline bool syscall_span(struct user_span *span)
 {
 	struct pt_regs *regs = user_registers();
-	__u64 number = BPF_CORE_READ(regs, orig_ax), list;
+	__u64 number = BPF_CORE_READ(regs, SYSCALL_NUMBER), list;
 
-	span->fd = BPF_CORE_READ(regs, di);
-	span->start = BPF_CORE_READ(regs, si);
-	span->size = BPF_CORE_READ(regs, dx);
-	if (number == 0 || number == 1 || number == 44 ||
-	    number == 45) /* read write sendto recvfrom */
+	span->fd = BPF_CORE_READ(regs, SYSCALL_ARGUMENT1);
+	span->start = BPF_CORE_READ(regs, SYSCALL_ARGUMENT2);
+	span->size = BPF_CORE_READ(regs, SYSCALL_ARGUMENT3);
+	if (number == NR_READ || number == NR_WRITE || number == NR_SENDTO || number == NR_RECVFROM)
 		return true;
 	list = span->start;
-	if (number == 46 || number == 47 || number == 299 || number == 307) /* {send,recv}{,m}msg */
-		list = user_pointer(list, 16);				    /* msg_iov */
-	else if (number != 19 && number != 20)				    /* readv writev */
+	if (number == NR_SENDMSG || number == NR_RECVMSG || number == NR_SENDMMSG ||
+	    number == NR_RECVMMSG)
+		list = user_pointer(list, 16); /* msg_iov */
+	else if (number != NR_READV && number != NR_WRITEV)
 		return false;
 	span->start = user_pointer(list, 0);
 	span->size = user_pointer(list, 8);
@@ -212,10 +212,10 @@ static __always_inline void note_made(struct pt_regs *regs)
 	struct session *session = seeking_session(frame);
 	struct maker maker = {};
 	struct mark mark = {};
-	__u64 start = regs->si;
+	__u64 start = regs->REG_ARGUMENT2;
 	__u8 bytes[2] = {};
 
-	if (!frame || !session || (__s32)regs->dx < RECORD_HEADER + MARK_SIZE)
+	if (!frame || !session || (__s32)regs->REG_ARGUMENT3 < RECORD_HEADER + MARK_SIZE)
 		return;
 	expect(bpf_get_current_pid_tgid() >> 32, USER_HELLOS | USER_RECORDS | USER_MEMORY);
 	if (bpf_probe_read_user(bytes, sizeof(bytes), (void *)start) || !is_record(bytes) ||
@@ -238,7 +238,7 @@ static __always_inline void begin_taking(struct pt_regs *regs, __u64 cookie)
 	thread->bio_buffer = 0;
 	if (!seeking_session(frame))
 		return;
-	thread->bio_buffer = regs->si;
+	thread->bio_buffer = regs->REG_ARGUMENT2;
 	thread->bio_done = argument(regs, COOKIE_DONE_ARGUMENT(cookie));
 	expect(bpf_get_current_pid_tgid() >> 32, USER_HELLOS | USER_RECORDS | USER_MEMORY);
 }

@@ -56,7 +56,7 @@ static __always_inline void return_handshake(struct pt_regs *regs, __u64 cookie)
 
 	if (!frame)
 		return;
-	if ((__s32)regs->ax != 1) {
+	if ((__s32)regs->REG_RESULT != 1) {
 		if (!frame->used)
 			suspect_memory(frame);
 		return;

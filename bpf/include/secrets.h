@@ -182,8 +182,10 @@ static __always_inline bool is_kept(const struct pt_layout *layout, __u64 ssl, _
 static __always_inline void send_secret(void *context, struct pt_regs *regs, __u16 library)
 {
 	const struct pt_layout *layout = find_layout(library);
-	struct session_key key = {.ssl = regs->di, .tgid = bpf_get_current_pid_tgid() >> 32};
-	__u64 label = regs->si, secret = regs->dx, length = regs->cx;
+	struct session_key key = {.ssl = regs->REG_ARGUMENT1,
+				  .tgid = bpf_get_current_pid_tgid() >> 32};
+	__u64 label = regs->REG_ARGUMENT2, secret = regs->REG_ARGUMENT3,
+	      length = regs->REG_ARGUMENT4;
 	struct pt_secret *record;
 	struct session *session;
 

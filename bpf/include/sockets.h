@@ -26,7 +26,7 @@ int pt_bio_read_enter(struct pt_regs *regs)
 SEC("uprobe")
 int pt_bio_read_return(struct pt_regs *regs)
 {
-	end_taking(regs, regs->ax);
+	end_taking(regs, regs->REG_RESULT);
 	return 0;
 }
 
@@ -121,32 +121,32 @@ static __always_inline void begin_receiving(void *context, struct sock *sk, __u3
 SEC("kprobe/tcp_sendmsg")
 int pt_probe_tcp_send(struct pt_regs *regs)
 {
-	note_socket(regs, (struct sock *)regs->di, PT_WRITE, regs->dx);
+	note_socket(regs, (struct sock *)regs->REG_ARGUMENT1, PT_WRITE, regs->REG_ARGUMENT3);
 	return 0;
 }
 
 SEC("kprobe/tcp_recvmsg")
 int pt_probe_tcp_receive(struct pt_regs *regs)
 {
-	begin_receiving(regs, (struct sock *)regs->di, regs->cx);
+	begin_receiving(regs, (struct sock *)regs->REG_ARGUMENT1, regs->REG_ARGUMENT4);
 	return 0;
 }
 
 SEC("kprobe/unix_stream_sendmsg")
 int pt_probe_unix_send(struct pt_regs *regs)
 {
-	struct socket *socket = (struct socket *)regs->di;
+	struct socket *socket = (struct socket *)regs->REG_ARGUMENT1;
 
-	note_socket(regs, BPF_CORE_READ(socket, sk), PT_WRITE, regs->dx);
+	note_socket(regs, BPF_CORE_READ(socket, sk), PT_WRITE, regs->REG_ARGUMENT3);
 	return 0;
 }
 
 SEC("kprobe/unix_stream_recvmsg")
 int pt_probe_unix_receive(struct pt_regs *regs)
 {
-	struct socket *socket = (struct socket *)regs->di;
+	struct socket *socket = (struct socket *)regs->REG_ARGUMENT1;
 
-	begin_receiving(regs, BPF_CORE_READ(socket, sk), regs->cx);
+	begin_receiving(regs, BPF_CORE_READ(socket, sk), regs->REG_ARGUMENT4);
 	return 0;
 }
 
@@ -164,7 +164,7 @@ static __always_inline void end_receiving(void *context, __s64 moved)
 SEC("kretprobe/unix_stream_recvmsg")
 int pt_probe_received(struct pt_regs *regs)
 {
-	end_receiving(regs, (__s32)regs->ax);
+	end_receiving(regs, (__s32)regs->REG_RESULT);
 	return 0;
 }
 
@@ -178,8 +178,9 @@ int pt_probe_copied(struct pt_regs *regs)
 	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 *sk = bpf_map_lookup_elem(&pt_receiving, &tid);
 
-	if (sk && *sk == regs->di && (__s32)regs->si >= RECORD_HEADER + MARK_SIZE)
-		end_receiving(regs, (__s32)regs->si);
+	if (sk && *sk == regs->REG_ARGUMENT1 &&
+	    (__s32)regs->REG_ARGUMENT2 >= RECORD_HEADER + MARK_SIZE)
+		end_receiving(regs, (__s32)regs->REG_ARGUMENT2);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from harness.golang import FORMS, SUITES, WHEELS, Build
@@ -19,13 +20,13 @@ STACK_ABI = ("1.15", "plain")
 pytestmark = pytest.mark.timeout(600)  # the first of a version fetches its toolchain
 
 
-def run(targets: Targets, taps: Taps, build: Build, case: str) -> tuple[list[Truth], Ended]:
+def run(targets: Targets, taps: Taps, build: Build, case: str, *words: object) -> tuple[list[Truth], Ended]:
     """One case of golang/odd.go, with a bystander."""
     files = ("--certificate", targets.certificate, "--key", targets.key)
     program = targets.start([*map(str, (build.program("odd", targets.folder), case, "127.0.0.1", 0, *files))])
     program.expect("ready")
     bystander = targets.bystander(MARKER)
-    tap = taps.ready("--pid", program.pid, command=("gotls",))
+    tap = taps.ready("--pid", program.pid, *words, command=("gotls",))
     bystander.speak()
     program.go()
     said = program.finish()
@@ -85,3 +86,11 @@ def test_tls_inside_tls(targets: Targets, taps: Taps, version: str, form: str) -
     said, ended = run(targets, taps, Build(version, form), "nested")
     assert len(said) == 4
     check_same_address(ended.streams, said)
+
+
+@pytest.mark.parametrize(("version", "form"), rows([*SUITES, *WHEELS], ["plain", "pie-stripped"], quick={EVERYDAY}))
+def test_another_on_the_same_goroutine(targets: Targets, taps: Taps, tmp_path: Path, version: str, form: str) -> None:
+    """Secrets come before anything is sent: their socket is not the one that the goroutine used before."""
+    said, ended = run(targets, taps, Build(version, form), "another", "-m", "text,keylog", "-k", tmp_path / "keylog")
+    assert len(said) == 4
+    ended.streams.check_all(said, comm="odd")

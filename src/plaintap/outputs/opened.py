@@ -67,6 +67,8 @@ class Output:
     def __init__(self, choice: FormatChoice, options: FormatOptions, sink: QueuedSink) -> None:
         self.choice = choice
         self.sink = sink
+        self._stopped = False
+        self._unread_writes = 0
         self._options = options
         self._formatter: Formatter = choice.form.make(options)
 
@@ -95,6 +97,9 @@ class Output:
 
     def show(self, messages: Iterable[Message]) -> None:
         """Formats them and hands them to the sink; `sink.flush` is the caller's, once per batch."""
+        if self._stopped:
+            self._unread_writes += 1
+            return
         formatter = self._formatter
         if isinstance(formatter, Encoding):
             data = formatter.encode(messages)
@@ -113,8 +118,21 @@ class Output:
         if isinstance(self._formatter, Summing) and (text := self._formatter.summary(totals)):
             self.sink.write(text.encode())
 
+    @property
+    def unread_writes(self) -> int:
+        """That its reader, who has gone, did not get; of standard output none, whose reader says what is enough."""
+        return 0 if self.on_standard_output else self.sink.unread_writes + self._unread_writes
+
+    @property
+    def failed(self) -> bool:
+        """It could not take everything: of a file or pipe also what its reader was too slow for."""
+        return (
+            self.sink.failed or self.unread_writes > 0 or (not self.on_standard_output and self.sink.dropped_writes > 0)
+        )
+
     def stop(self) -> None:
         """Its reader has gone: nothing is formatted for it any more."""
+        self._stopped = True
         self._formatter = NothingFormatter()
 
 

@@ -23,6 +23,7 @@ _COUNTED: dict[str, tuple[str, str, str]] = {
     "undecodable_records": ("record", "", "not understood"),
     "parser_failures": ("stream", "", "the parser failed"),
     "output_failures": ("batch of messages", "batches of messages", "a form failed at them"),
+    "output_unread": ("write", "", "nobody read the output any more"),
     "watch_lost": ("mapping notice", "", "a new library may have been missed"),
     "sessions_without_secrets": ("connection", "", "ended before their keys were found"),
     "secrets_refused": ("handshake", "", "secrets that were not whole, or contradicted each other"),

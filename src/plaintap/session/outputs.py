@@ -85,7 +85,7 @@ class Outputs:
     @property
     def failed(self) -> bool:
         """One of them could not take everything."""
-        return any(output.sink.failed for output in self._outputs)
+        return any(output.failed for output in self._outputs)
 
     def set_clock_offset(self, clock_offset_ns: int) -> None:
         """From here on times of day are shown with this offset."""
@@ -179,6 +179,7 @@ class Outputs:
         """By counter."""
         return {
             "output_failures": self._failures,
+            "output_unread": sum(output.unread_writes for output in self._outputs),
             "sink_dropped": sum(output.sink.dropped_writes for output in self._outputs),
             "sink_dropped_bytes": sum(output.sink.dropped_bytes for output in self._outputs),
         }

@@ -27,6 +27,7 @@ var (
 		"wrapped": func() { talk(handshaken(overTCP(wrap))) },
 		"unix":    func() { talk(handshaken(overUnix())) },
 		"pipe":    func() { talk(handshaken(net.Pipe())) },
+		"another": another,
 		"nested":  nested,
 		"panic":   panics,
 		"goexit":  goexits,
@@ -128,6 +129,28 @@ func talk(client, server *recorded) {
 	io.Copy(ioutil.Discard, client)
 	client.Close()
 	<-done
+}
+
+// another is taken by a goroutine that has just written to a first one, which stays open meanwhile.
+func another() {
+	client, server := handshaken(overTCP(wrap))
+	read := make(chan error)
+	go func() {
+		_, err := io.ReadFull(client, make([]byte, 1000))
+		read <- err
+	}()
+	_, err := server.Write(pattern(1000))
+	check(err)
+	check(<-read)
+	raw, other := overTCP(wrap)
+	second, taken := record(tls.Client(raw, clientConfig())), record(tls.Server(other, serverConfig()))
+	ends = append(ends, second, taken)
+	done := make(chan error)
+	go func() { done <- second.Handshake() }()
+	check(taken.Handshake())
+	check(<-done)
+	talk(second, taken)
+	talk(client, server)
 }
 
 func nested() {

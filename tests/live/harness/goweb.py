@@ -97,9 +97,7 @@ def check_decrypted(
         if client and server and not late:
             assert client.read.bytes == server.written.bytes, (client, server)
             assert server.read.bytes == client.written.bytes, (client, server)
-            # Of many segments at once it sometimes shows two in the wrong order.
-            assert (len(each.sent), len(each.received)) == (len(server.read.bytes), len(client.read.bytes)), each
-            continue
+            continue  # of many segments at once tshark leaves some out, or shows two in the wrong order
         assert only_captured or (client and server), (each, streams.all)
         assert client or server, each
         for stream, read, written in ((client, each.received, each.sent), (server, each.sent, each.received)):

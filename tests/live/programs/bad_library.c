@@ -35,7 +35,7 @@ enum {
 	NONSENSE
 };
 
-#define FDS 64
+#define FDS 1024
 
 static char block[16384] = "nonsense";
 

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which messages repeat what the other end of the connection, on this host too, has said."""
+"""Which messages repeat what the other end of the connection, on this host too, has said; readers that leave."""
 
 from __future__ import annotations
 
+import os
 import socket as _socket
+from pathlib import Path
 
 import pytest
 
+from plaintap.config import CommonConfig
 from plaintap.events import READ, Socket
 from plaintap.messages import Connection, Exchange, GrpcMessage, Lost, Message, Raw, ServerSentEvent, WebSocketMessage
-from plaintap.session.outputs import is_echo
+from plaintap.outputs.registry import parse_formats
+from plaintap.session.outputs import Outputs, is_echo
 
 
 def pair() -> tuple[Connection, Connection]:
@@ -51,3 +55,25 @@ def websocket(connection: Connection, *, outgoing: bool, from_client: bool | Non
 )
 def test_is_echo(message: Message, expected: bool) -> None:
     assert is_echo(message) == expected
+
+
+def test_a_reader_that_leaves_costs_what_it_did_not_get(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    notices: list[str] = []
+    outputs = Outputs(
+        CommonConfig(),
+        parse_formats(f"text,json:{path}")[1:],
+        clock_offset_ns=0,
+        beside_keys=False,
+        lossless=True,
+        notice=notices.append,
+        stop=lambda: None,
+    )
+    os.close(reader)
+    outputs.show([Exchange(CLIENT, "h2", True, None, None)])
+    outputs.close()
+    assert outputs.failed
+    assert outputs.losses()["output_unread"] == 1
+    assert set(notices) <= {f"nobody reads {path} any more"}

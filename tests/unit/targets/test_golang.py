@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -29,10 +31,18 @@ READ = ".(*Conn).Read"
 HANG_S = 5
 
 
+_FILES = ExitStack()
+"""They stay open while a test runs: a program reads when asked."""
+
+
+@pytest.fixture(autouse=True)
+def _closed_at_the_end() -> Iterator[None]:
+    with _FILES:
+        yield
+
+
 def opened(tmp_path: Path, image: GoImage) -> GoProgram:
-    """The file stays open: its program reads when asked."""
-    elf = ElfFile(image.write(tmp_path / "program"), machine=image.machine)
-    program = open_program(elf)
+    program = open_program(_FILES.enter_context(ElfFile(image.write(tmp_path / "program"), machine=image.machine)))
     assert program is not None
     return program
 
@@ -109,7 +119,7 @@ def forged(tmp_path: Path, image: GoImage, *, at: int, value: bytes) -> GoProgra
     data[begin + at : begin + at + len(value)] = value
     path = tmp_path / "forged"
     path.write_bytes(data)
-    program = open_program(ElfFile(str(path)))
+    program = open_program(_FILES.enter_context(ElfFile(str(path))))
     assert program is not None
     return program
 

@@ -46,6 +46,8 @@ class QueuedSink:
         self.dropped_writes = 0
         self.dropped_bytes = 0
         self.failed = False
+        self.unread_writes = 0
+        """Since the reader left, the one it left in included. No loss where that is how it should end."""
         self._sink = sink
         self._limit_bytes = limit_bytes
         self._lossless = lossless
@@ -116,6 +118,7 @@ class QueuedSink:
             batch = (self._pending, self._pending_bytes)
             self._pending, self._pending_bytes = [], 0
             if self._reader_gone:
+                self.unread_writes += len(batch[0])
                 return
             if not room or self._given_up:
                 self._drop(*batch)
@@ -233,6 +236,7 @@ class QueuedSink:
             self._failure = self._failure or failure
             if isinstance(failure, SinkClosed):
                 self._reader_gone = True
+                self.unread_writes += len(writes) + sum(len(queued) for queued, _ in self._queue)
                 self._forget_all()
             elif failure is not None:
                 self.failed = True

@@ -233,7 +233,7 @@ def test_a_reader_that_goes_ends_it_and_nothing_is_lost_to_it() -> None:
     sink.write(b"two\n")
     sink.flush()
     sink.close()
-    assert (counts(sink), sink.failed) == ((0, 0), False)
+    assert (counts(sink), sink.failed, sink.unread_writes) == ((0, 0), False, 2)
     os.close(writer)
 
 
