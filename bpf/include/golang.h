@@ -538,13 +538,13 @@ static __always_inline void begin_go_handshake(struct pt_regs *regs, __u64 cooki
 	session = known_session(conn);
 	if (session && session->left) /* another Conn in the same place */
 		end_session(regs, conn);
-	if (!SETTING(secrets) || !find_goroutine(regs, cookie, &goroutine))
+	if (!find_goroutine(regs, cookie, &goroutine))
 		return;
 	key.g = goroutine.g;
 #ifdef PT_CORE
 	forget_sought(&key);
 #endif
-	if (bpf_map_update_elem(&pt_go_handshakes, &key, &conn, BPF_ANY))
+	if (SETTING(secrets) && bpf_map_update_elem(&pt_go_handshakes, &key, &conn, BPF_ANY))
 		count(PT_MAP_FULL, 1);
 }
 
