@@ -39,11 +39,10 @@ _TAILS: Final = (_READ, _WRITE, _CLOSE, _KEY_LOG, *_HANDSHAKES, *_AROUND.values(
 _DATA_ARGUMENTS, _CONN_ARGUMENTS, _KEY_LOG_ARGUMENTS = 4, 1, 9
 _COPIES_MAX = 8
 # Fields of tls.Conn by their names in GoLayout, with their kinds (reflect.Kind).
-_BOOL, _UINT16, _INTERFACE, _STRING = 1, 9, 20, 24
+_UINT16, _INTERFACE, _STRING = 9, 20, 24
 _FIELDS: Final = {
     "conn": ("conn", _INTERFACE),
     "vers": ("vers", _UINT16),
-    "is_client": ("isClient", _BOOL),
     "cipher_suite": ("cipherSuite", _UINT16),
     "client_protocol": ("clientProtocol", _STRING),
     "server_name": ("serverName", _STRING),

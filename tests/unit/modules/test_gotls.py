@@ -63,11 +63,11 @@ def test_everything_there(tmp_path: Path) -> None:
 
 def test_layout_from_the_program_itself(tmp_path: Path) -> None:
     """Fields of another kind than expected, or not named, are the table's; addresses of types are the file's."""
-    fields = (("conn", 8, 20), ("vers", 400, 9), ("isClient", 500, 24))
+    fields = (("conn", 8, 20), ("vers", 400, 9), ("cipherSuite", 500, 24))
     image = image_with(conn_fields=fields)
     layout = found(tmp_path, image).go
     assert layout is not None
-    assert (layout.conn, layout.vers, layout.is_client, layout.cipher_suite) == (8, 400, 16, 98)
+    assert (layout.conn, layout.vers, layout.cipher_suite) == (8, 400, 98)
     assert (layout.type_tcp, layout.type_unix) == (image.addresses["net *net.TCPConn"], 0)
     assert layout.version == "1.21.13"
 

@@ -30,8 +30,6 @@ class GoLayout(NamedTuple):
     """net.netFD: the file descriptor, 64 bits."""
     vers: int = UNKNOWN
     """tls.Conn: the version of TLS as on the wire, 16 bits; 0 before the handshake."""
-    is_client: int = UNKNOWN
-    """tls.Conn: a byte."""
     cipher_suite: int = UNKNOWN
     """tls.Conn: the number of the suite, 16 bits."""
     client_protocol: int = UNKNOWN
@@ -50,7 +48,6 @@ class _Row(NamedTuple):
 def _row(minor: int, *, vers: int, cipher_suite: int, server_name: int, client_protocol: int) -> _Row:
     layout = GoLayout(
         vers=vers,
-        is_client=16,
         cipher_suite=cipher_suite,
         server_name=server_name,
         client_protocol=client_protocol,
