@@ -113,7 +113,7 @@ static __always_inline void note_system_call(const struct pt_regs *regs, __s64 r
 {
 	__u64 number = 0, first = 0, second = 0;
 
-	bpf_probe_read_kernel(&number, sizeof(number), &regs->SYSCALL_NUMBER);
+	bpf_probe_read_kernel(&number, sizeof(regs->SYSCALL_NUMBER), &regs->SYSCALL_NUMBER);
 	if (number != NR_CLOSE && number != NR_CONNECT && number != NR_ACCEPT &&
 	    number != NR_ACCEPT4 && number != NR_DUP && number != NR_DUP2 && number != NR_DUP3 &&
 	    number != NR_FCNTL && number != NR_SOCKET && number != NR_CLOSE_RANGE)
