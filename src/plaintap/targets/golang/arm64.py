@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _RET = 0xD65F03C0
 _PROLOGUE_MAX = 12
+_WORD_BYTES = 8
+_KEPT_WORDS = 3
+_STACK = 31
 
 
 def decode(code: bytes) -> tuple[int, ...]:
@@ -42,8 +45,56 @@ def find_entry(vaddr: int, body: Sequence[int], *, stack_abi: bool, once: bool) 
 def find_exits(vaddr: int, body: Sequence[int], *, stack_abi: bool) -> list[Exit]:
     """Every instruction that returns; there the stack pointer is what it was at the entry."""
     n = stack_place(RESULT_WORDS) if stack_abi else RESULT_REGISTER
+    spilled = stack_abi or keeps_arguments(body)
     places = (vaddr + 4 * index for index, word in enumerate(body) if word == _RET)
-    return [Exit(GoSpot(at, stack_abi, n=n), "ret, which the kernel emulates") for at in places]
+    return [Exit(GoSpot(at, stack_abi, n=n, spilled=spilled), "ret, which the kernel emulates") for at in places]
+
+
+def keeps_arguments(body: Sequence[int]) -> bool:
+    """Whether the receiver and the first two words of a slice are put where the caller left room for them.
+
+    As in amd64.py, above the word that is the caller's own.
+    """
+    below, kept = 0, set()
+    for word in body:
+        if _is_call(word) or word == _RET:
+            break
+        if _moves_stack(word):
+            below += _lowers(word)
+        for register, offset in _stored(word):
+            if register < _KEPT_WORDS and offset == below + _WORD_BYTES * (register + 1):
+                kept.add(register)
+    return len(kept) == _KEPT_WORDS
+
+
+def _is_call(word: int) -> bool:
+    return word & 0xFC00_0000 == 0x9400_0000 or word & 0xFFFF_FC1F == 0xD63F_0000
+
+
+def _lowers(word: int) -> int:
+    """By how many bytes an instruction of _moves_stack does so."""
+    if word & 0xFF80_0000 == 0xD100_0000:
+        return (word >> 10 & 0xFFF) << (12 if word >> 22 & 1 else 0)
+    if word & 0xFFC0_0000 == 0xA980_0000:
+        return _WORD_BYTES * -_signed(word >> 15, 7)
+    return -_signed(word >> 12, 9)
+
+
+def _stored(word: int) -> list[tuple[int, int]]:
+    """Registers that an instruction stores, whole, at offsets from the stack pointer: `str`, `stp`."""
+    if word >> 5 & 31 != _STACK:
+        return []
+    if word & 0xFFC0_0000 == 0xF900_0000:
+        return [(word & 31, _WORD_BYTES * (word >> 10 & 0xFFF))]
+    if word & 0xFFC0_0000 == 0xA900_0000:
+        offset = _WORD_BYTES * _signed(word >> 15, 7)
+        return [(word & 31, offset), (word >> 10 & 31, offset + _WORD_BYTES)]
+    return []
+
+
+def _signed(value: int, bits: int) -> int:
+    low = value & ((1 << bits) - 1)
+    return low - (1 << bits) if low >> (bits - 1) else low
 
 
 def _moves_stack(word: int) -> bool:
