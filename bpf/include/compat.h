@@ -67,6 +67,18 @@ enum bpf_func_id___regs {
 	BPF_FUNC_task_pt_regs___regs = 175,
 };
 
+/* What variables of a thread are found by. */
+static __always_inline __u64 thread_pointer(void)
+{
+#ifdef __TARGET_ARCH_x86
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread.fsbase);
+#else
+	return 0;
+#endif
+}
+
 /* The user's registers as the system call in progress found them. */
 static __always_inline struct pt_regs *user_registers(void)
 {

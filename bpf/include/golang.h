@@ -128,10 +128,9 @@ static __always_inline bool find_goroutine(struct pt_regs *regs, __u64 cookie,
 
 	barrier_var(g);
 	if (GOROUTINE_BY_THREAD && COOKIE_STACK_ABI(cookie)) {
-#if defined(PT_CORE) && GOROUTINE_BY_THREAD
-		struct task_struct *task = (void *)bpf_get_current_task();
+#ifdef PT_CORE
 		const struct pt_go_layout *layout = find_go_layout(COOKIE_LIBRARY(cookie));
-		__u64 thread = BPF_CORE_READ(task, thread.fsbase);
+		__u64 thread = thread_pointer();
 
 		g = 0;
 		if (!layout ||
@@ -307,14 +306,9 @@ static __always_inline void note_goroutine(struct sock *sk, __u8 direction, __u3
 	struct user_span span;
 	struct socket_id id;
 
-#if GOROUTINE_BY_THREAD
-	if (!sought) {
-		struct task_struct *task = (void *)bpf_get_current_task();
-
-		/* Where Go before 1.17 keeps it. */
-		sought = sought_by(user_pointer(BPF_CORE_READ(task, thread.fsbase) - 8, 0), tgid);
-	}
-#endif
+	/* Where Go before 1.17 keeps it, but for some programs with cgo. */
+	if (!sought && GOROUTINE_BY_THREAD)
+		sought = sought_by(user_pointer(thread_pointer() - 8, 0), tgid);
 	if (!sought || sought->direction != direction || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
 		return;
 	read_socket_id(&id, sk);
@@ -474,8 +468,10 @@ static __always_inline struct go_call *leave_go_call(struct pt_regs *regs, __u64
 
 	key.depth = goroutine->high - (regs->sp + 8 * COOKIE_SP_WORDS(cookie));
 	call = bpf_map_lookup_elem(&pt_go_calls, &key);
-	if (!call || !call->active)
+	if (!call)
 		return recover_go_call(regs, cookie, left) ? left : 0;
+	if (!call->active) /* it was sent where it was sure to return, and a panic has led here */
+		return 0;
 	*left = *call;
 	if (left->on_stack)
 		left->buffer = goroutine->high - left->buffer;
@@ -505,9 +501,12 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 	frame.size = call.size;
 	frame.library = COOKIE_LIBRARY(cookie);
 	frame.direction = COOKIE_WRITE(cookie);
-	if (!is_running() || !done ||
-	    done > frame.size) /* an error's count is 0, or what was done */
+	if (!is_running() || !done) /* an error's count is 0, or what was done */
 		return;
+	if (done > frame.size) {
+		count(PT_UNREAD_RECORDS, 1);
+		return;
+	}
 	session_key.ssl = frame.ssl;
 	session = find_session(regs, &session_key);
 	thread = find_thread((__u32)id);
@@ -524,6 +523,15 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 	}
 }
 
+/* Whether no handshake of it has come as far as a version. */
+static __always_inline bool is_new_conn(__u64 conn, __u64 cookie)
+{
+	const struct pt_go_layout *layout = find_go_layout(COOKIE_LIBRARY(cookie));
+
+	return layout && !COOKIE_FOREIGN(cookie) && layout->vers != PT_NO_FIELD &&
+	       !user_short(conn, layout->vers);
+}
+
 /* (*Conn).clientHandshake, .serverHandshake */
 static __always_inline void begin_go_handshake(struct pt_regs *regs, __u64 cookie)
 {
@@ -536,7 +544,8 @@ static __always_inline void begin_go_handshake(struct pt_regs *regs, __u64 cooki
 		return;
 	conn = go_conn(regs, cookie);
 	session = known_session(conn);
-	if (session && session->left) /* another Conn in the same place */
+	if (session &&
+	    (session->left || is_new_conn(conn, cookie))) /* another Conn in the same place */
 		end_session(regs, conn);
 	if (!find_goroutine(regs, cookie, &goroutine))
 		return;

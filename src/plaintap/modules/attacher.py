@@ -177,6 +177,8 @@ class Attacher:
             os.close(fd)
         if library is None:
             raise TargetError(f"{path} does not define {module.defines}: nothing to attach to", hint=module.path_hint)
+        for note in self._of_library[library.number][1].notes:
+            self._notice(f"{path}: {note}")
         return library
 
     def _plan(self, module: Module, fd: int, path: str, beside: str, pids: Collection[int]) -> ProbePlan | None:
