@@ -33,7 +33,7 @@ matrix: ## every row of every table; writes docs/matrix.md
 	@tools/setup.sh matrix
 	@PYTHONPATH=tools tools/privileged.sh $(PYTEST) -p no:cacheprovider -p matrix_report tests/live
 
-vm-test: ## the core of the live tests in a guest with kernel K=6.1 or K=6.12
+vm-test: ## the core of the live tests in a guest with kernel K=6.1 or K=6.12, Go's with K=6.1-arm64
 	@tools/setup.sh vm
 	@tools/privileged.sh tools/vm/run.sh "$(K)" $(ARGS)
 

@@ -139,6 +139,8 @@ find_missing() {
 		;;
 	vm)
 		need qemu-system-x86 any_command qemu-system-x86_64
+		need qemu-system-arm any_command qemu-system-aarch64
+		need binutils-aarch64-linux-gnu any_command aarch64-linux-gnu-ld
 		need busybox-static is_static busybox
 		need debootstrap any_command debootstrap
 		need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg

@@ -1,12 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# kernel.sh SERIES CACHE MIRROR: prints the folder of Debian's newest cloud kernel of this series, unpacked in CACHE.
-# apt finds and checks it, with a configuration of its own: the host's sources and packages stay as they are. Its news
-# are asked for once a day; without a network what is in CACHE serves.
+# kernel.sh SERIES ARCHITECTURE CACHE MIRROR: prints the folder of Debian's newest cloud kernel of this series, unpacked
+# in CACHE. Without a network what is in CACHE serves.
 set -eu
 
-series=$1 cache=$2 mirror=$3
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+series=$1 arch=$2 cache=$3 mirror=$4
 case $series in
 6.1) suite=bookworm ;;
 6.12) suite=trixie ;;
@@ -16,26 +14,12 @@ case $series in
 	;;
 esac
 
-apt=$cache/apt-$suite
 kernels=$cache/kernel-$series
-mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$kernels"
-# Empty: else apt weighs the host's packages, which are of another release.
-: >"$apt/status"
-echo "deb [signed-by=$keyring] $mirror $suite main" >"$apt/sources.list"
-cat >"$apt/apt.conf" <<END
-Dir::Etc::SourceList "$apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::Etc::Preferences "/dev/null";
-Dir::Etc::PreferencesParts "/dev/null";
-Dir::State "$apt";
-Dir::State::status "$apt/status";
-Dir::State::lists "$apt/lists";
-Dir::Cache "$apt";
-Dir::Cache::archives "$apt/archives";
-Acquire::Languages "none";
-APT::Sandbox::User "root"; // the cache may lie where apt's own user cannot go
-END
-export APT_CONFIG="$apt/apt.conf"
+[ "$arch" = amd64 ] || kernels=$kernels-$arch
+mkdir -p "$kernels"
+# shellcheck source=tools/vm/apt.sh
+. "$(dirname "$0")/apt.sh"
+apt_of "$suite" "$arch" "$cache" "$mirror"
 
 unpacked() { find "$kernels" -mindepth 1 -maxdepth 1 -type d ! -name '*.part' | sort -V | tail -n 1; }
 failed() {
@@ -49,14 +33,11 @@ failed() {
 	exit 0
 }
 
-if [ -z "$(find "$apt/updated" -mmin -1440 2>/dev/null)" ]; then
-	timeout 300 apt-get update -qq >"$apt/log" 2>&1 || failed "apt-get update failed"
-	touch "$apt/updated"
-fi
+apt_news || failed "apt-get update failed"
 # The package without a version depends on the newest.
-package=$(apt-cache depends --important linux-image-cloud-amd64 2>>"$apt/log" |
+package=$(apt-cache depends --important "linux-image-cloud-$arch" 2>>"$apt/log" |
 	sed -n "s/.* Depends: \(linux-image-$series[.-].*\)/\1/p" | head -n 1)
-[ -n "$package" ] || failed "apt has no linux-image-$series.*-cloud-amd64 in $suite"
+[ -n "$package" ] || failed "apt has no linux-image-$series.*-cloud-$arch in $suite"
 
 if [ ! -d "$kernels/$package" ]; then
 	echo "vm: fetching $package" >&2

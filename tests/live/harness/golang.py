@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Go: toolchains as Debian and PyPI have them, and the programs of live/golang built with them. Looks at no capture."""
+"""Go: toolchains as Debian and PyPI have them, and the programs of live/golang built with them. Looks at no capture.
+
+`python -m harness.golang FOLDER` builds what a guest without a compiler runs.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -95,6 +99,9 @@ class Build:
         return binary
 
 
+GUEST = (Build("1.19"), Build("1.24"), Build("1.24", "pie-stripped"))
+
+
 def row(build: Build, folder: Path) -> Row:
     """golang/peer.go in the table's terms."""
 
@@ -102,3 +109,12 @@ def row(build: Build, folder: Path) -> Row:
         return (str(build.program("peer", folder)),)
 
     return Row(build.name, words)
+
+
+def main() -> None:
+    for build in GUEST:
+        build.program("peer", Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
