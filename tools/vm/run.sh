@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # run.sh SERIES[-arm64] [PYTEST_ARGUMENT...]: the live suite's core in a guest with Debian's kernel of this series, emulated
-# in software, or Go's rows in one of arm64; its output as it comes, its exit status at the end. As root. Kernels and the guests' root are kept in
-# $PLAINTAP_VM_CACHE, by default ~/.cache/plaintap/vm. PLAINTAP_VM_MIRROR names a Debian mirror other than the host's.
+# in software, or Go's rows in one of arm64; its output as it comes, its exit status at the end. As root. Kernels and the
+# guests' roots are kept in $PLAINTAP_VM_CACHE, by default ~/.cache/plaintap/vm. PLAINTAP_VM_MIRROR names a Debian mirror
+# other than the host's.
 set -eu
 
 die() {
