@@ -35,9 +35,17 @@ _KINDS: dict[int, tuple[int, bool | None, int | None]] = {
     WINDOW_UPDATE: (0, None, 4),
     CONTINUATION: (END_HEADERS, True, None),
 }
+# Of extensions (RFC 7838, RFC 8336, RFC 9218): only recognised, never read.
+_ALTSVC, _ORIGIN, _PRIORITY_UPDATE = 0x0A, 0x0C, 0x10
+_RECOGNISED = _KINDS | {_ALTSVC: (0, None, None), _ORIGIN: (0, False, None), _PRIORITY_UPDATE: (0, False, None)}
+# Types, flags and lengths that some clients make up so that nobody comes to rely on there being none.
+_GREASE = frozenset(range(0x0B, 0x100, 0x1F))
+_GREASE_LIMIT_BYTES = 256
 _BLOCKS = frozenset({HEADERS, PUSH_PROMISE, CONTINUATION})
 FIXED_BYTES = {kind: size for kind, (_flags, _stream, size) in _KINDS.items() if size is not None}
 _USUAL_FRAME_BYTES = 16384
+_USUAL_DATA_BYTES = 1 << 20
+"""What Go's servers take, so that its clients send half of it in one frame."""
 _SETTING_BYTES = 6
 _HIGHEST_USUAL_SETTING = 0x10
 
@@ -207,10 +215,8 @@ def fit(_direction: int, head: bytes) -> Fit:
         if head.startswith(PREFACE):
             return Fit.YES
         return Fit.MAYBE if PREFACE.startswith(head) else Fit.NO
-    if head[:1] != b"\0":
-        return Fit.NO
     if len(head) < HEAD_BYTES:
-        plausible = len(head) < 4 or head[3] in _KINDS
+        plausible = head[:1] == b"\0" and (len(head) < 4 or head[3] in _RECOGNISED or head[3] in _GREASE)
         return Fit.MAYBE if plausible else Fit.NO
     return Fit.YES if looks_like_frames(head) else Fit.NO
 
@@ -222,8 +228,13 @@ def looks_like_frames(data: bytes) -> bool:
     in_block = 0
     while end - at >= HEAD_BYTES:
         high, low, kind, flags, stream = HEAD.unpack_from(data, at)
-        at += HEAD_BYTES + low
-        usual = not high and kind in _KINDS and _is_usual(kind, flags, stream, low)
+        length = high << 16 | low
+        at += HEAD_BYTES + length
+        if kind in _GREASE:
+            if first or length > _GREASE_LIMIT_BYTES or in_block:
+                return False
+            continue
+        usual = kind in _RECOGNISED and _is_usual(kind, flags, stream, length)
         # What a client begins has odd numbers, and a push is rarely what is seen first.
         if not usual or (first and kind in (DATA, HEADERS, RST_STREAM) and not stream & 1):
             return False
@@ -231,15 +242,16 @@ def looks_like_frames(data: bytes) -> bool:
             return False
         if kind in _BLOCKS:
             in_block = 0 if flags & END_HEADERS else stream
-        if not _is_usual_payload(kind, flags, data[at - low : at], whole=at <= end):
+        if not _is_usual_payload(kind, flags, data[at - length : at], whole=at <= end):
             return False
         first = False
     return not first
 
 
 def _is_usual(kind: int, flags: int, stream: int, length: int) -> bool:
-    known_flags, on_stream, fixed = _KINDS[kind]
-    if flags & ~known_flags or stream >> 24 or length > _USUAL_FRAME_BYTES:
+    known_flags, on_stream, fixed = _RECOGNISED[kind]
+    limit_bytes = _USUAL_DATA_BYTES if kind == DATA else _USUAL_FRAME_BYTES
+    if flags & ~known_flags or stream >> 24 or length > limit_bytes:
         return False
     if on_stream is not None and on_stream != bool(stream):
         return False

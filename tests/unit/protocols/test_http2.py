@@ -39,6 +39,7 @@ from plaintap.protocols.http2_streams import OPEN_LIMIT
 BEGUN: list[Piece] = [(WRITE, PREFACE + frame(SETTINGS, 0, 0)), (READ, frame(SETTINGS, 0, 0))]
 ASKED = frame(HEADERS, END_HEADERS | END_STREAM, 1, block(ask("/a")))
 ANSWERED = frame(HEADERS, END_HEADERS, 1, block(answer())) + frame(DATA, END_STREAM, 1, b"hello")
+ALTSVC, ORIGIN, PRIORITY_UPDATE = 0x0A, 0x0C, 0x10
 HELLO = "1 -> GET /a = 200 b'hello'"
 
 
@@ -478,11 +479,22 @@ def test_any_bytes(pieces: list[Piece], begun: bool) -> None:
         ANSWERED,
         frame(WINDOW_UPDATE, 0, 0, bytes(4)) + ASKED[:30],
         frame(DATA, 0, 7, bytes(16384))[:9000],
+        frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\1u=1, i") + ASKED,
+        ASKED + frame(PRIORITY_UPDATE, 0, 0, b"\0\0\0\1u=0"),
+        frame(ALTSVC, 0, 1, b'\0\0h3=":443"'),
+        frame(ORIGIN, 0, 0, b"\0\x0dhttps://a.test"),
+        ASKED + frame(0x0B + 3 * 0x1F, 0xA5, 0, b"made up") + frame(PING, 0, 0, bytes(8)),
     ],
 )
 def test_fits(head: bytes) -> None:
     assert fit(READ, head) is Fit.YES
     assert fit(READ, head[:1]) is Fit.MAYBE
+
+
+def test_a_long_data_frame_fits_by_its_head() -> None:
+    assert fit(READ, frame(DATA, 0, 7, bytes(512 << 10))[:16384]) is Fit.YES
+    assert fit(READ, frame(DATA, 0, 7, bytes(512 << 10))[:8]) is Fit.NO
+    assert fit(READ, frame(HEADERS, END_HEADERS, 7, bytes(512 << 10))[:16384]) is Fit.NO
 
 
 @pytest.mark.parametrize(
@@ -497,6 +509,12 @@ def test_fits(head: bytes) -> None:
         b"\x00\x00\x00\x55\x00\x03\x00\x00 SELECT user",
         b"\x00\x1d\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x04test",
         b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
+        frame(0x0B, 0, 0, b"made up") + ASKED,
+        ASKED + frame(0x0B, 0, 0, bytes(300)),
+        frame(HEADERS, 0, 1, b"x") + frame(0x0B, 0, 0) + frame(CONTINUATION, END_HEADERS, 1, b"x"),
+        frame(PRIORITY_UPDATE, 0, 1, bytes(8)),
+        b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02id",
+        b"\x01\x00\x00\x00\x01",
         b"\0" * 40,
     ],
 )
