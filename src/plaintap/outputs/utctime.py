@@ -24,6 +24,6 @@ class UtcTime:
         ns = ts_ns + self.offset_ns - self._second_ns
         if not 0 <= ns < NS_PER_S:
             second, ns = divmod(ts_ns + self.offset_ns, NS_PER_S)
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
             self._second_ns = second * NS_PER_S
-        return f"{self._text}.{ns:09d}Z"
+        return f"{self._text}{str(ns + NS_PER_S)[1:]}Z"  # half the time of `:09`

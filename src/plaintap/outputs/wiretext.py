@@ -104,7 +104,7 @@ def body_text(data: bytes, content_type: bytes, *, whole: bool = True, utf8: boo
     With `utf8` any other charset is no text: for readers who make bytes of it again.
     """
     charset, textual, binary = _RULES[content_type]
-    if binary or (b"\0" in data and charset == "utf-8" and not textual):
+    if binary:
         return None
     if charset != "utf-8":
         return None if utf8 else _decoded(data, charset, whole=whole)
