@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <linux/types.h>
+#include <netinet/in.h>
 #include <unistd.h>
 #include "packet.h"
 
@@ -29,12 +30,24 @@
 #define BLOCK_MAX (PT_PACKET_MAX + COMMENT_MAX + 128)
 #define BUFFER_SIZE (1 << 18)
 #define INTERFACES_MAX 4096
-#define COMMENTS 64 /* a power of two */
+#define ETHER_HEADER 14
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_VLAN 0x8100
+#define ETHERTYPE_QINQ 0x88a8
+#define IPV6_HEADER 40
+#define UDP_HEADER 8
+#define TLS_CHANGE_CIPHER_SPEC 20
+#define TLS_HANDSHAKE 22
+#define TLS_MAJOR 3
+#define DTLS_MAJOR 0xfe
+#define QUIC_LONG_HEADER 0xc0 /* RFC 9000, 17.2: the header's form, and a bit that is always set */
+#define COMMENTS 64	      /* a power of two */
 
 struct interface {
 	uint32_t ifindex;
 	uint32_t number;
 	bool both_ways; /* a loopback device, whose packets come in as they go out */
+	bool ethernet;	/* or no link header */
 };
 
 struct comment {
@@ -118,12 +131,14 @@ static PyObject *packet_ring_set_interface(PyObject *self, PyObject *arguments)
 {
 	struct packet_ring *ring = (struct packet_ring *)self;
 	struct interface given;
-	int both_ways;
+	int both_ways, ethernet;
 	uint32_t i;
 
-	if (!PyArg_ParseTuple(arguments, "IIp", &given.ifindex, &given.number, &both_ways))
+	if (!PyArg_ParseTuple(arguments, "IIpp", &given.ifindex, &given.number, &both_ways,
+			      &ethernet))
 		return NULL;
 	given.both_ways = both_ways;
+	given.ethernet = ethernet;
 	for (i = 0; i < ring->interface_count && ring->interfaces[i].ifindex != given.ifindex; i++)
 		;
 	if (i == INTERFACES_MAX) {
@@ -320,6 +335,78 @@ static int flush(struct packet_ring *ring, struct writing *writing)
 	return 0;
 }
 
+static uint32_t short_at(const struct pt_packet *packet, uint32_t at)
+{
+	return (uint32_t)packet->data[at] << 8 | packet->data[at + 1];
+}
+
+/* Where the header behind those of the link begins, and whether that is IPv4's; 0 behind the end. */
+static uint32_t network_header(const struct pt_packet *packet, bool ethernet, bool *ipv4)
+{
+	uint32_t at = ETHER_HEADER, type;
+
+	if (!ethernet) {
+		*ipv4 = packet->captured && packet->data[0] >> 4 == 4;
+		return 0;
+	}
+	for (;;) {
+		if (at > packet->captured)
+			return packet->captured;
+		type = short_at(packet, at - 2);
+		if (type != ETHERTYPE_VLAN && type != ETHERTYPE_QINQ)
+			break;
+		at += VLAN_TAG;
+	}
+	*ipv4 = type == ETHERTYPE_IPV4;
+	return at;
+}
+
+static bool is_tunnel(const struct pt_flow *flow)
+{
+	static const uint16_t ports[] = {4789, 6081, 8472}; /* VXLAN, Geneve, VXLAN of Linux */
+
+	if (flow->protocol != IPPROTO_UDP)
+		return false;
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		if (flow->remote_port == ports[i])
+			return true;
+	return false;
+}
+
+/*
+ * Whether secrets may be needed from this packet on which are only known a moment after it: it begins
+ * with a record of a handshake (TLS, DTLS), or is of a QUIC handshake. What is neither TCP nor UDP,
+ * and tunnels, may carry another connection's packets.
+ */
+static bool may_need_secrets(const struct pt_packet *packet, bool ethernet)
+{
+	bool ipv4 = false, udp = packet->flow.protocol == IPPROTO_UDP;
+	uint32_t at = network_header(packet, ethernet, &ipv4);
+	const uint8_t *data = packet->data;
+
+	if (!packet->flow.protocol || is_tunnel(&packet->flow) || at >= packet->captured)
+		return true;
+	at += ipv4 ? (data[at] & 15u) * 4 : IPV6_HEADER;
+	if (at + 13 > packet->captured)
+		return !udp || packet->captured < packet->length;
+	at += udp ? UDP_HEADER : (data[at + 12] >> 4) * 4u;
+	if (at + 2 > packet->captured)
+		return packet->captured < packet->length; /* else there is no payload */
+	if (udp && (data[at] & QUIC_LONG_HEADER) == QUIC_LONG_HEADER)
+		return true;
+	return (data[at] == TLS_CHANGE_CIPHER_SPEC || data[at] == TLS_HANDSHAKE) &&
+	       data[at + 1] == (udp ? DTLS_MAJOR : TLS_MAJOR);
+}
+
+/* Whether it is better written a moment later: with its secrets before it, and its owners known. */
+static bool should_wait(const struct packet_ring *ring, const struct pt_packet *packet)
+{
+	const struct interface *interface = find_interface(ring, packet->ifindex);
+
+	return packet->flags & PT_PACKET_PROVISIONAL ||
+	       (interface && may_need_secrets(packet, interface->ethernet));
+}
+
 static void take_packet(struct packet_ring *ring, struct writing *writing,
 			const struct pt_packet *packet)
 {
@@ -359,7 +446,8 @@ static int write_due(struct packet_ring *ring, struct writing *writing)
 			__atomic_load_n(ring->map.producer, __ATOMIC_ACQUIRE) - position;
 
 		if (!(length & RECORD_DISCARDED) && is_whole(packet, length)) {
-			if (packet->ts_ns >= writing->until_ns && waiting <= most)
+			if (packet->ts_ns >= writing->until_ns && waiting <= most &&
+			    should_wait(ring, packet))
 				break;
 			take_packet(ring, writing, packet);
 		}

@@ -105,8 +105,11 @@ class PacketRing:
     """The consumer of the ring of packets: it writes them into a pcapng file. Not thread-safe."""
 
     def __init__(self, map_fd: int, size: int, flows_fd: int) -> None: ...
-    def set_interface(self, ifindex: int, number: int, both_ways: bool) -> None:
-        """Its number in the file; of those with `both_ways` no direction is told."""
+    def set_interface(self, ifindex: int, number: int, both_ways: bool, ethernet: bool) -> None:
+        """Its number in the file; of those with `both_ways` no direction is told. `ethernet`: that is its link header.
+
+        Packets have that or none.
+        """
     def write(
         self,
         fd: int,
@@ -117,7 +120,10 @@ class PacketRing:
         only_wanted: bool,
         packet_id: int,
     ) -> tuple[int, int, int]:
-        """Writes the packets older than `until_ns`, and younger ones while more than `most_waiting` bytes are there.
+        """Writes packets until one that should wait: for secrets, for its owner to be known.
+
+        That is one of a handshake, or of a connection that nobody has accepted yet. It waits until it is older than
+        `until_ns`, or more than `most_waiting` bytes are there, and all behind it wait with it.
 
         Bytes and packets written and packets left out: of those that were not certain when they were captured,
         with `only_wanted`, those nobody wanted. It ends behind the packet that reaches `max_bytes`. A `fd` of -1
