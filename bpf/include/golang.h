@@ -461,15 +461,20 @@ static __always_inline bool recover_go_call(struct pt_regs *regs, __u64 cookie,
 /* The call that returns here, as it was, and where what is kept of it is. */
 static __always_inline struct go_call *leave_go_call(struct pt_regs *regs, __u64 cookie,
 						     const struct goroutine *goroutine,
-						     struct go_call *left)
+						     struct go_call *left, bool moved)
 {
 	struct go_call_key key = {.g = goroutine->g, .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct go_call *call;
 
 	key.depth = goroutine->high - (regs->sp + 8 * COOKIE_SP_WORDS(cookie));
 	call = bpf_map_lookup_elem(&pt_go_calls, &key);
-	if (!call)
-		return recover_go_call(regs, cookie, left) ? left : 0;
+	if (!call) { /* entered before there was a probe, or evicted */
+		if (recover_go_call(regs, cookie, left))
+			return left;
+		if (moved && is_running() && wanted(key.tgid))
+			count_unmatched(cookie);
+		return 0;
+	}
 	if (!call->active) /* it was sent where it was sure to return, and a panic has led here */
 		return 0;
 	*left = *call;
@@ -491,11 +496,11 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 
 	if (!find_goroutine(regs, cookie, &goroutine))
 		return;
-	kept = leave_go_call(regs, cookie, &goroutine, &call);
-	if (!kept)
-		return;
 	if (COOKIE_PLUS(cookie))
 		done += place(regs, COOKIE_PLUS(cookie));
+	kept = leave_go_call(regs, cookie, &goroutine, &call, done);
+	if (!kept)
+		return;
 	frame.ssl = call.conn;
 	frame.buffer = call.buffer;
 	frame.size = call.size;

@@ -117,4 +117,5 @@ def test_a_layout_of_go_is_as_the_kernel_reads_it() -> None:
 
 
 def test_every_field_of_go_has_its_place_in_the_file() -> None:
-    assert set(Header("wire.h", "socket.h", "golang.h").structs["pt_go_layout"].fields) <= set(GoLayout._fields)
+    fields = set(Header("wire.h", "socket.h", "golang.h").structs["pt_go_layout"].fields)
+    assert fields == set(GoLayout._fields) - {"version"}
