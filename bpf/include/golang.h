@@ -518,9 +518,12 @@ static __always_inline void return_go_call(struct pt_regs *regs, __u64 cookie)
 	if (!session || !thread)
 		return;
 #ifdef PT_CORE
-	attribute_go(regs, session, find_go_layout(frame.library), call.bias, frame.ssl,
-		     goroutine.g);
-	kept->settled = session->socket_id.sock != 0;
+	/* A Conn keeps its socket; that another one in its place begins is not seen of a copy. */
+	if (!kept->settled || !session->socket_id.sock || COOKIE_FOREIGN(cookie)) {
+		attribute_go(regs, session, find_go_layout(frame.library), call.bias, frame.ssl,
+			     goroutine.g);
+		kept->settled = session->socket_id.sock != 0;
+	}
 #endif
 	if (SETTING(plaintext)) {
 		send_go_tls(regs, session, frame.ssl, cookie);

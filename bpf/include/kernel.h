@@ -128,6 +128,7 @@ struct thread_struct {
 
 struct task_struct {
 	__u64 start_time;
+	__u32 self_exec_id;
 	int pid;
 	int tgid;
 	struct mm_struct *mm;

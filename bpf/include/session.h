@@ -12,7 +12,7 @@ struct session_key {
 struct session {
 	__u64 id; /* unique for this boot: nanoseconds and CPU of its first call */
 	__u64 offset[2];
-	__u64 mm; /* of current_mm(); another one: the process executed another program, or the pid was reused */
+	__u64 image; /* of current_image(); another one: the process executed another program, or the pid was reused */
 	__u32 uid;
 	__u8 secrets; /* SECRETS_ */
 	__u8 tries;
@@ -75,9 +75,9 @@ struct {
 	__type(value, __u64);
 } pt_tags SEC(".maps");
 
-static __always_inline __u64 tag_of(const struct session_key *key, __u64 mm)
+static __always_inline __u64 tag_of(const struct session_key *key, __u64 image)
 {
-	__u64 tag = (key->ssl + ((__u64)key->tgid << 32)) ^ mm;
+	__u64 tag = (key->ssl + ((__u64)key->tgid << 32)) ^ image;
 
 	tag *= 0x9e3779b97f4a7c15; /* 2^64 by the golden ratio: all bits have their part in the upper ones */
 	tag ^= tag >> 32;
@@ -91,13 +91,29 @@ static __always_inline __u64 *place_of(__u64 tag)
 	return bpf_map_lookup_elem(&pt_tags, &place);
 }
 
-static __always_inline __u64 current_mm(void)
+#ifdef PT_CORE
+/* 5.11: fields are read without a call. */
+enum bpf_func_id___task {
+	BPF_FUNC_get_current_task_btf___task = 158,
+};
+#endif
+
+/* What a process executes: addresses are used again behind an exec, pids behind its end. */
+static __always_inline __u64 current_image(void)
 {
 #ifdef PT_CORE
+#ifndef PT_LESS52
+	if (bpf_core_enum_value_exists(enum bpf_func_id___task,
+				       BPF_FUNC_get_current_task_btf___task)) {
+		struct task_struct *task = (void *)bpf_get_current_task_btf();
+
+		return task->group_leader->start_time ^ (__u64)task->self_exec_id << 32;
+	}
+#endif
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	/* Addresses and pids are used again. */
-	return (__u64)BPF_CORE_READ(task, mm) ^ BPF_CORE_READ(task, group_leader, start_time);
+	return BPF_CORE_READ(task, group_leader, start_time) ^
+	       (__u64)BPF_CORE_READ(task, self_exec_id) << 32;
 #else
 	return 0;
 #endif
@@ -147,9 +163,9 @@ static __always_inline void send_session_end(void *context, const struct session
 	send_record(context, end, sizeof(*end));
 }
 
-static __always_inline void note_new(const struct session_key *key, __u64 mm)
+static __always_inline void note_new(const struct session_key *key, __u64 image)
 {
-	__u64 tag = tag_of(key, mm), *place = place_of(tag);
+	__u64 tag = tag_of(key, image), *place = place_of(tag);
 
 	if (!place)
 		return;
@@ -160,7 +176,7 @@ static __always_inline void note_new(const struct session_key *key, __u64 mm)
 
 static __always_inline void forget_session(struct session *session, const struct session_key *key)
 {
-	__u64 tag = tag_of(key, session->mm), *place = place_of(tag);
+	__u64 tag = tag_of(key, session->image), *place = place_of(tag);
 
 	stop_seeking(session, 0);
 	if (place && *place == tag)
@@ -168,21 +184,21 @@ static __always_inline void forget_session(struct session *session, const struct
 	bpf_map_delete_elem(&pt_sessions, key);
 }
 
-static __always_inline struct session *new_session(const struct session_key *key, __u64 mm)
+static __always_inline struct session *new_session(const struct session_key *key, __u64 image)
 {
 	__u32 one = 1;
 	struct session fresh = {};
 	long failed;
 
 	fresh.id = new_session_id();
-	fresh.mm = mm;
+	fresh.image = image;
 	fresh.uid = bpf_get_current_uid_gid();
 	fresh.socket.fd = -1;
 	process_comm(fresh.comm);
 	/* Of two threads that are first at once, one makes it. */
 	failed = bpf_map_update_elem(&pt_sessions, key, &fresh, BPF_NOEXIST);
 	if (!failed)
-		note_new(key, mm);
+		note_new(key, image);
 	else if (failed == -ENOMEM)
 		count(PT_MAP_FULL, 1);
 	if (bpf_map_update_elem(&pt_speakers, &key->tgid, &one, BPF_ANY))
@@ -200,15 +216,15 @@ static __always_inline struct session *known_session(__u64 ssl)
 static __always_inline struct session *find_session(void *context, const struct session_key *key)
 {
 	struct session *session = bpf_map_lookup_elem(&pt_sessions, key);
-	__u64 mm = current_mm();
+	__u64 image = current_image();
 
-	if (session && session->mm == mm)
+	if (session && session->image == image)
 		return session;
 	if (session) {
 		send_session_end(context, session);
 		forget_session(session, key);
 	}
-	return new_session(key, mm);
+	return new_session(key, image);
 }
 
 #ifdef PT_CORE

@@ -19,7 +19,7 @@
 #define SSL3_VERSION 0x0300
 
 struct server_name {
-	__u64 mm; /* as in struct session */
+	__u64 image; /* as in struct session */
 	char name[PT_SNI_SIZE];
 };
 
@@ -67,19 +67,19 @@ static __always_inline void remember_name(__u64 ssl, __u64 name)
 	kept = bpf_map_lookup_elem(&pt_names, &key);
 	if (!kept)
 		return;
-	kept->mm = current_mm();
+	kept->image = current_image();
 	if (bpf_probe_read_user_str(kept->name, sizeof(kept->name), (void *)name) < 0)
 		kept->name[0] = 0;
 }
 
 /* The name, or zeroes. */
-static __always_inline void read_name(struct pt_tls *record, __u64 ssl, __u64 mm)
+static __always_inline void read_name(struct pt_tls *record, __u64 ssl, __u64 image)
 {
 	struct session_key key = {.ssl = ssl, .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct server_name *kept = bpf_map_lookup_elem(&pt_names, &key);
 	__u32 zero = 0;
 
-	if (!kept || kept->mm != mm)
+	if (!kept || kept->image != image)
 		kept = bpf_map_lookup_elem(&pt_no_name, &zero);
 	if (kept)
 		bpf_probe_read_kernel(record->sni, sizeof(record->sni), kept->name);
@@ -139,7 +139,7 @@ static __always_inline void send_tls(void *context, struct session *session, __u
 	__builtin_memset(record, 0, __builtin_offsetof(struct pt_tls, sni));
 	fill_header(&record->header, PT_TLS, sizeof(*record));
 	record->session = session->id;
-	read_name(record, ssl, session->mm);
+	read_name(record, ssl, session->image);
 	if (layout) {
 		record->version = read_version(layout, ssl);
 		record->cipher = read_cipher(layout, ssl);

@@ -15,7 +15,7 @@ from plaintap.events import SESSION_END, WIRE_VERSION, Kind
 SESSION_KEY_SIZE = 16
 SESSION_SIZE = 136
 SESSION_HEAD = struct.Struct("<QQQ Q I B")
-"""id, offset[2], mm, uid, secrets"""
+"""id, offset[2], image, uid, secrets"""
 SECRETS_SENT, SECRETS_NONE, SECRETS_LOGGED = 1, 2, 8
 
 
@@ -37,7 +37,7 @@ def read_open_sessions(map_fd: int, *, ts_ns: int) -> OpenSessions:
         value = _native.map_lookup(map_fd, key, SESSION_SIZE)
         if not value:
             continue
-        number, read, written, _mm, _uid, secrets = SESSION_HEAD.unpack_from(value)
+        number, read, written, _image, _uid, secrets = SESSION_HEAD.unpack_from(value)
         head = (WIRE_VERSION, Kind.SESSION_END, 0, SESSION_END.size, ts_ns, 0, 0)
         ends.append(SESSION_END.pack(*head, number, read, written))
         without_secrets += not secrets & (SECRETS_SENT | SECRETS_NONE | SECRETS_LOGGED)

@@ -86,7 +86,7 @@ def test_sessions_are_as_long_as_python_reads_them() -> None:
     session = SESSIONS.structs["session"]
     assert session.size == open_sessions.SESSION_SIZE
     head = [(field.name, field.offset, field.count) for field in session.fields.values()][:5]
-    assert head == [("id", 0, 1), ("offset", 8, 2), ("mm", 24, 1), ("uid", 32, 1), ("secrets", 36, 1)]
+    assert head == [("id", 0, 1), ("offset", 8, 2), ("image", 24, 1), ("uid", 32, 1), ("secrets", 36, 1)]
     assert open_sessions.SESSION_HEAD.format == "<QQQ Q I B"
     assert open_sessions.SESSION_HEAD.size == 37
 
