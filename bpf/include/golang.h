@@ -281,14 +281,15 @@ static __always_inline void attribute_go(void *context, struct session *session,
 	if (sk) {
 		fill_used(&found, sk, PT_SOCKET_DESCRIPTOR);
 		found.socket.fd = fd;
-		set_socket(context, session, conn, &found);
-		return;
-	}
-	sought = bpf_map_lookup_elem(&pt_go_sought, &key);
-	if (fd < 0 && sought && sought->socket.id.sock && !sought->several) {
+	} else {
+		sought = bpf_map_lookup_elem(&pt_go_sought, &key);
+		if (fd >= 0 || !sought || !sought->socket.id.sock || sought->several)
+			return;
 		found = sought->socket;
-		set_socket(context, session, conn, &found);
 	}
+	/* What came before a reset can be read after it. */
+	if (!same_socket(&found.id, &session->socket_id))
+		set_socket(context, session, conn, &found);
 }
 
 static __always_inline struct go_sought *sought_by(__u64 g, __u32 tgid)

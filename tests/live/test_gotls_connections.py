@@ -94,3 +94,10 @@ def test_another_on_the_same_goroutine(targets: Targets, taps: Taps, tmp_path: P
     said, ended = run(targets, taps, Build(version, form), "another", "-m", "text,keylog", "-k", tmp_path / "keylog")
     assert len(said) == 4
     ended.streams.check_all(said, comm="odd")
+
+
+@pytest.mark.parametrize(("version", "form"), rows([*SUITES, *WHEELS], ["plain", "pie-stripped"], quick={EVERYDAY}))
+def test_read_after_a_reset(targets: Targets, taps: Taps, tmp_path: Path, version: str, form: str) -> None:
+    """The socket has given its port back, and the rest of the connection is in it: it is still the same one."""
+    said, ended = run(targets, taps, Build(version, form), "reset", "-m", "text,keylog", "-k", tmp_path / "keylog")
+    ended.streams.check_all(said, comm="odd")

@@ -33,6 +33,7 @@ var (
 		"goexit":  goexits,
 		"stack":   stacks,
 		"short":   short,
+		"reset":   reset,
 	}
 )
 
@@ -265,6 +266,23 @@ func short() {
 	}
 	raw.Close()
 	io.Copy(ioutil.Discard, server)
+	server.Close()
+}
+
+// reset ends a connection before what was sent over it is read.
+func reset() {
+	raw, other := overTCP(plain)
+	client, server := handshaken(raw, other)
+	for _, size := range []int{1000, 5000} {
+		_, err := client.Write(pattern(size))
+		check(err)
+		if size == 5000 {
+			check(raw.(*net.TCPConn).SetLinger(0))
+			check(raw.Close())
+		}
+		_, err = io.ReadFull(server, make([]byte, size))
+		check(err)
+	}
 	server.Close()
 }
 
