@@ -291,7 +291,6 @@ static void put_packet(struct packet_ring *ring, struct writing *writing,
 	at = put32(at, size);
 	put32(start + 4, size);
 	ring->filled += size;
-	writing->packets++;
 }
 
 /* After a failed write: the file ends behind the last of the blocks that it holds whole. */
@@ -416,8 +415,12 @@ static void take_packet(struct packet_ring *ring, struct writing *writing,
 	settle_owners(ring, packet, &sender, &receiver);
 	if (writing->only_wanted && sender.wanted != PT_WANTED && receiver.wanted != PT_WANTED)
 		writing->unwanted++;
-	else if (interface && writing->fd >= 0)
-		put_packet(ring, writing, packet, interface, comment_on(ring, &sender, &receiver));
+	else if (interface) {
+		writing->packets++;
+		if (writing->fd >= 0)
+			put_packet(ring, writing, packet, interface,
+				   comment_on(ring, &sender, &receiver));
+	}
 }
 
 static bool is_whole(const struct pt_packet *packet, uint32_t length)
@@ -488,9 +491,7 @@ static PyObject *packet_ring_write(PyObject *self, PyObject *arguments, PyObject
 	Py_BEGIN_ALLOW_THREADS
 	error = write_due(ring, &writing);
 	Py_END_ALLOW_THREADS
-	if (error)
-		return native_error(error, "write packets");
-	return Py_BuildValue("KKK", writing.bytes, writing.packets, writing.unwanted);
+	return Py_BuildValue("KKKi", writing.bytes, writing.packets, writing.unwanted, error);
 }
 
 static PyObject *packet_ring_wait(PyObject *self, PyObject *arguments)

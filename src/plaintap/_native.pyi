@@ -119,16 +119,16 @@ class PacketRing:
         max_bytes: int,
         only_wanted: bool,
         packet_id: int,
-    ) -> tuple[int, int, int]:
+    ) -> tuple[int, int, int, int]:
         """Writes packets until one that should wait: for secrets, for its owner to be known.
 
         That is one of a handshake, or of a connection that nobody has accepted yet. It waits until it is older than
         `until_ns`, or more than `most_waiting` bytes are there, and all behind it wait with it.
 
-        Bytes and packets written and packets left out: of those that were not certain when they were captured,
-        with `only_wanted`, those nobody wanted. It ends behind the packet that reaches `max_bytes`. A `fd` of -1
-        only takes them from the ring. When writing fails a regular file is cut behind its last whole block, and
-        what was to be written is gone.
+        Bytes written, packets taken from the ring, packets left out, and an error number or 0. Left out are, of those
+        that were not certain when they were captured, with `only_wanted`, those nobody wanted. It ends behind the
+        packet that reaches `max_bytes`. With a `fd` of -1 they are only taken. When writing fails a regular file is
+        cut behind its last whole block, and what was to be written is gone.
         """
     def wait(self, timeout_ms: int) -> None:
         """Until it is woken, which is when the ring has filled to its mark, or the timeout."""

@@ -6,6 +6,7 @@ Everything here is marked `live`. What a test cannot do without is asked for by 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from harness import leaks, tap
 from harness.require import require, require_command
 from harness.target import PREBUILT, Targets
+from harness.veth import Veth, joined
 
 LIVE = Path(__file__).parent
 
@@ -81,6 +83,39 @@ def taps(privileged: None, tmp_path: Path) -> Iterator[tap.Taps]:
     del privileged
     with tap.opened(tmp_path) as taps:
         yield taps
+
+
+@pytest.fixture
+def veth(privileged: None) -> Iterator[Veth]:
+    """The device towards another network namespace."""
+    del privileged
+    with joined() as veth:
+        yield veth
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup with one below it; our own again at the end."""
+    mount = _cgroup2_mount()
+    require(mount, "no writable cgroup v2 hierarchy is mounted")
+    assert mount
+    folder = mount / f"plaintap-test-{os.getpid()}"
+    below = folder / "below"
+    below.mkdir(parents=True)
+    yield folder
+    for group in (below, folder):
+        for word in (group / "cgroup.procs").read_text().split():
+            with contextlib.suppress(OSError):
+                (mount / "cgroup.procs").write_text(word)
+        group.rmdir()
+
+
+def _cgroup2_mount() -> Path | None:
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2" and os.access(place, os.W_OK):
+            return Path(place)
+    return None
 
 
 @pytest.fixture

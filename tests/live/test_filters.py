@@ -3,23 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.require import require, require_command
 from harness.tap import Tap, Taps
-from harness.target import Target, Targets
+from harness.target import NOBODY, Target, Targets, as_nobody
 
-NOBODY = 65534
 MARKER = "this was said by somebody who is not captured"
-
-
-def as_nobody() -> tuple[str, ...]:
-    return (require_command("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
 def check_one_in_one_out(targets: Targets, tap: Tap, wanted: Target, *, unwanted_before: tuple[str, ...] = ()) -> None:
@@ -117,31 +108,6 @@ def test_filters_together(targets: Targets, taps: Taps) -> None:
     same_name.go()
     same_name.finish()
     check_one_in_one_out(targets, tap, wanted, unwanted_before=as_nobody())
-
-
-def cgroup2_mount() -> Path | None:
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind == "cgroup2" and os.access(place, os.W_OK):
-            return Path(place)
-    return None
-
-
-@pytest.fixture
-def cgroup() -> Iterator[Path]:
-    """A cgroup with one below it; our own again at the end."""
-    mount = cgroup2_mount()
-    require(mount, "no writable cgroup v2 hierarchy is mounted")
-    assert mount
-    folder = mount / f"plaintap-test-{os.getpid()}"
-    below = folder / "below"
-    below.mkdir(parents=True)
-    yield folder
-    for group in (below, folder):
-        for word in (group / "cgroup.procs").read_text().split():
-            with contextlib.suppress(OSError):
-                (mount / "cgroup.procs").write_text(word)
-        group.rmdir()
 
 
 @pytest.mark.parametrize("place", [".", "below"])

@@ -143,9 +143,9 @@ class Kernel:
         _native.map_update(self._programs.map_fd("pt_pids"), PID.pack(pid), PID.pack(1))
 
     @property
-    def pids_fd(self) -> int:
-        """The map of the pids that are captured, for programs that are to capture the same."""
-        return self._programs.map_fd("pt_pids")
+    def filter_maps(self) -> dict[str, int]:
+        """What the filters compare with, by the names of the maps, for other programs of the capture."""
+        return {name: self._programs.map_fd(name) for name in FILTER_MAPS}
 
     def followed(self) -> list[int]:
         """The pids that are captured, ended ones left out."""
@@ -283,6 +283,7 @@ class Kernel:
         self._programs.close()
 
 
+FILTER_MAPS = ("pt_pids", "pt_cgroups")
 _PID_HINT = "pgrep -a NAME finds it"
 _CGROUP_HINT = "give a directory of the cgroup v2 hierarchy, such as /sys/fs/cgroup/system.slice/nginx.service"
 

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import struct
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from plaintap.runtime.interfaces import LINKTYPE_ETHERNET, Interface
 from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
 from plaintap.runtime.packet_owners import open_sockets
 from plaintap.runtime.pcap_filter import compile_filter
-from plaintap.runtime.privileges import refused
+from plaintap.runtime.privileges import refused, require_network_capability
 from plaintap.runtime.sockets import kernel_release
 
 SNAPLEN_MAX = 262144
@@ -62,8 +63,10 @@ class Counts(NamedTuple):
 class PacketKernel:
     """The programs that copy packets, and those that learn whose sockets are."""
 
-    def __init__(self, filters: Filters, *, expression: str, snaplen: int, ring_bytes: int, pids_fd: int) -> None:
-        """Loads them. `pids_fd` is the map of pids of the capture's other programs.
+    def __init__(
+        self, filters: Filters, *, expression: str, snaplen: int, ring_bytes: int, filter_maps: Mapping[str, int]
+    ) -> None:
+        """Loads them. `filter_maps` are those of the capture's other programs.
 
         Raises PrivilegeError, KernelError, and UsageError for an expression that libpcap refuses.
         """
@@ -74,7 +77,9 @@ class PacketKernel:
         self._at: dict[int, list[int]] = {}
         """The links of each interface."""
         self._filter_programs: dict[tuple[bool, bool], int] = {}
-        self._clsact = Clsact() if is_forced("clsact") or kernel_release() < TCX else None
+        tcx = not is_forced("clsact") and kernel_release() >= TCX
+        require_network_capability(tcx=tcx)
+        self._clsact = None if tcx else Clsact()
         image = resources.files("plaintap").joinpath("bpf/packets.core.bpf.o").read_bytes()
         self._object = _native.Object(image, "packets")
         filtering = any((filters.pids, filters.follow, filters.comm, filters.cgroup_path))
@@ -85,7 +90,8 @@ class PacketKernel:
             self._object.set_initial(".rodata.config", config)
             self._object.set_initial(".rodata.packets", packets)
             self._object.set_max_entries("pt_packets", ring_bytes)
-            self._object.reuse_map("pt_pids", pids_fd)
+            for name, fd in filter_maps.items():
+                self._object.reuse_map(name, fd)
             self._object.load()
             self.ring = _native.PacketRing(self._map("pt_packets"), ring_bytes, self._map("pt_flows"))
             self._link_hooks()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from plaintap.errors import KernelError, PrivilegeError, reason
 
+CAP_NET_ADMIN = 12
 CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
 NEEDED = {38: "CAP_PERFMON", 39: "CAP_BPF"}
@@ -36,6 +37,16 @@ def require_capabilities() -> None:
     if missing:
         has = "has neither" if len(missing) == len(NEEDED) else f"lacks {missing[0]}"
         raise PrivilegeError(f"eBPF needs CAP_BPF and CAP_PERFMON, this process {has}", hint=sudo_hint())
+
+
+def require_network_capability(*, tcx: bool) -> None:
+    """For programs at interfaces: CAP_NET_ADMIN; with tcx links CAP_SYS_ADMIN stands for it. Raises PrivilegeError."""
+    held = effective_capabilities()
+    if held >> CAP_NET_ADMIN & 1 or (tcx and held >> CAP_SYS_ADMIN & 1):
+        return
+    # Root has it, but where it was taken away.
+    hint = sudo_hint() if os.geteuid() else "a container gets it with --cap-add=NET_ADMIN"
+    raise PrivilegeError("capturing packets needs CAP_NET_ADMIN, this process lacks it", hint=hint)
 
 
 def may_look_at_others() -> bool:

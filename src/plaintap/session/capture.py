@@ -150,7 +150,7 @@ class Capture:
             self._common,
             filters,
             ring_bytes=ring_bytes,
-            pids_fd=self._kernel.pids_fd,
+            filter_maps=self._kernel.filter_maps,
             notice=self._reporter.notice,
             debug=self._reporter.debug,
             stop=self.stop,

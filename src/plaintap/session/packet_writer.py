@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import platform
 import time
 from collections import deque
@@ -33,8 +34,8 @@ CPUINFO = Path("/proc/cpuinfo")
 class PacketSource(Protocol):
     """Where packets are taken from."""
 
-    def write_packets(self, fd: int, *, until_ns: int, room_bytes: int, packet_id: int) -> tuple[int, int]:
-        """Bytes and packets written to `fd`; of -1 they are only counted. Raises OSError."""
+    def write_packets(self, fd: int, *, until_ns: int, room_bytes: int, packet_id: int) -> tuple[int, int, int]:
+        """Bytes written to `fd`, packets taken - with -1 that is all -, and what kept it from writing them, or 0."""
 
     def counts(self, index: int, /) -> tuple[int, int]:
         """Packets captured and lost so far at an interface."""
@@ -89,18 +90,17 @@ class PacketWriter:
         while True:
             self._write_secrets()
             room = min(STEP_BYTES, self._file.room_bytes)
-            try:
-                written, packets = self._source.write_packets(
-                    self._file.fd, until_ns=until_ns, room_bytes=room, packet_id=self.packets
-                )
-            except OSError as error:
-                self._cannot_write(error)
-                written = packets = 0
+            written, packets, error = self._source.write_packets(
+                self._file.fd, until_ns=until_ns, room_bytes=room, packet_id=self.packets
+            )
             self._file.size_bytes += written
             self.packets += packets
-            if self._file.is_due and self._file.fd >= 0:
+            if error:
+                self._cannot_write(OSError(error, os.strerror(error)))
+            elif self._file.is_due and self._file.fd >= 0:
                 self._next_file()
-            if written < room:
+            # Those behind what could not be written are counted at once.
+            if written < room and not error:
                 return
 
     def end(self) -> None:

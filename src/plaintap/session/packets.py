@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from plaintap import _native
 from plaintap.config import CommonConfig
@@ -36,9 +36,9 @@ class _Ring:
         self._kernel = kernel
         self._most_waiting_bytes = ring_bytes // 2
 
-    def write_packets(self, fd: int, *, until_ns: int, room_bytes: int, packet_id: int) -> tuple[int, int]:
+    def write_packets(self, fd: int, *, until_ns: int, room_bytes: int, packet_id: int) -> tuple[int, int, int]:
         """See `packet_writer.PacketSource`."""
-        written, packets, _ = self._kernel.ring.write(
+        written, packets, _, error = self._kernel.ring.write(
             fd,
             until_ns,
             clock_offset_ns(),
@@ -47,7 +47,7 @@ class _Ring:
             self._kernel.filtering,
             packet_id,
         )
-        return written, packets
+        return written, packets, error
 
     def counts(self, index: int, /) -> tuple[int, int]:
         """See `packet_writer.PacketSource`."""
@@ -63,7 +63,7 @@ class Packets:
         filters: Filters,
         *,
         ring_bytes: int,
-        pids_fd: int,
+        filter_maps: Mapping[str, int],
         notice: Callable[[str], None],
         debug: Callable[[str], None],
         stop: Callable[[], None],
@@ -88,7 +88,7 @@ class Packets:
                 expression=common.pcapfilter or "",
                 snaplen=common.snaplen,
                 ring_bytes=ring_bytes,
-                pids_fd=pids_fd,
+                filter_maps=filter_maps,
             )
         except BaseException:
             self._interfaces.close()

@@ -16,14 +16,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.require import require_command
 from harness.truth import Truth, parse
 
+NOBODY = 65534
 PROGRAMS = Path(__file__).parents[1] / "programs"
 SLOWNESS = float(os.environ.get("PLAINTAP_TEST_SLOWNESS") or 1)
 """How much longer than on a host things may take: a guest is emulated in software."""
 TIMEOUT_S = 60.0 * SLOWNESS
 PREBUILT = os.environ.get("PLAINTAP_TEST_PROGRAMS")
 """The folder of the programs where they were compiled before."""
+
+
+def as_nobody() -> tuple[str, ...]:
+    """Words before a command that is to run as another user than root."""
+    return (require_command("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
 def read_line(fd: int, *, what: str, timeout_s: float = TIMEOUT_S) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from harness.require import require_command
 
+FILTER = ["prio", "7", "protocol", "all", "u32", "match", "u32", "0", "0", "classid", "1:1"]
 HERE, THERE = ("10.201.7.1", "fd37:201::1"), ("10.201.7.2", "fd37:201::2")
 
 
@@ -20,6 +21,11 @@ class Veth:
 
     name: str
     namespace: str
+
+    @property
+    def other(self) -> str:
+        """The device on the other side."""
+        return self.name.replace("ptA", "ptB")
 
     @property
     def inside(self) -> list[str]:
@@ -51,6 +57,21 @@ def joined() -> Iterator[Veth]:
     finally:
         subprocess.run([require_command("ip"), "link", "delete", here], check=False, capture_output=True)
         _ip("netns", "delete", namespace)
+
+
+def filters_of(device: str) -> str:
+    """Disciplines and filters, as tc tells."""
+    filters = [["filter", "show", "dev", device, way] for way in ("ingress", "egress")]
+    words = [["qdisc", "show", "dev", device], *filters]
+    tc = require_command("tc")
+    return "".join(subprocess.run([tc, *each], check=False, capture_output=True, text=True).stdout for each in words)
+
+
+def add_others_filter(device: str) -> None:
+    """A discipline and a filter that are not the tool's."""
+    tc = require_command("tc")
+    subprocess.run([tc, "qdisc", "add", "dev", device, "clsact"], check=True)
+    subprocess.run([tc, "filter", "add", "dev", device, "egress", *FILTER], check=True)
 
 
 def _at_once(address: str) -> list[str]:

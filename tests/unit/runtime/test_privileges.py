@@ -12,9 +12,9 @@ import pytest
 from plaintap._native import NativeError
 from plaintap.errors import KernelError, PrivilegeError
 from plaintap.runtime import privileges
-from plaintap.runtime.privileges import refused, require_capabilities, telling_lines
+from plaintap.runtime.privileges import refused, require_capabilities, require_network_capability, telling_lines
 
-PERFMON, BPF, SYS_ADMIN = 1 << 38, 1 << 39, 1 << 21
+PERFMON, BPF, SYS_ADMIN, NET_ADMIN = 1 << 38, 1 << 39, 1 << 21, 1 << 12
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,29 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, held: int, ha
         require_capabilities()
     assert raised.value.message == f"eBPF needs CAP_BPF and CAP_PERFMON, this process {has}"
     assert raised.value.hint == "run it as root: sudo '/opt/plain tap' tls --comm 'it'\"'\"'s'"
+
+
+@pytest.mark.parametrize(("held", "tcx"), [(NET_ADMIN, False), (NET_ADMIN, True), (SYS_ADMIN, True)])
+def test_enough_for_interfaces(monkeypatch: pytest.MonkeyPatch, held: int, *, tcx: bool) -> None:
+    hold(monkeypatch, held)
+    require_network_capability(tcx=tcx)
+
+
+@pytest.mark.parametrize(("held", "tcx"), [(SYS_ADMIN, False), (PERFMON | BPF, True)])
+@pytest.mark.parametrize(
+    ("uid", "hint"),
+    [
+        (0, "a container gets it with --cap-add=NET_ADMIN"),
+        (1000, "run it as root: sudo '/opt/plain tap' tls --comm 'it'\"'\"'s'"),
+    ],
+)
+def test_interfaces_need_another(monkeypatch: pytest.MonkeyPatch, *, held: int, tcx: bool, uid: int, hint: str) -> None:
+    hold(monkeypatch, held)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    with pytest.raises(PrivilegeError) as raised:
+        require_network_capability(tcx=tcx)
+    assert raised.value.message == "capturing packets needs CAP_NET_ADMIN, this process lacks it"
+    assert raised.value.hint == hint
 
 
 def test_our_own_are_read() -> None:
