@@ -4,6 +4,7 @@
  * processes at both ends in a comment (draft-ietf-opsawg-pcapng, sections 4.3 and 3.5). Which file,
  * when, and every other block is Python's.
  */
+#include "datagrams.h"
 #include "native.h"
 #include "ringmap.h"
 #include <bpf/bpf.h>
@@ -27,7 +28,8 @@
 #define VLAN_AT 12
 #define VLAN_TAG 4
 #define COMMENT_MAX 128
-#define BLOCK_MAX (PT_PACKET_MAX + COMMENT_MAX + 128)
+#define BLOCK_MORE (COMMENT_MAX + 128)
+#define BLOCKS_MAX (PT_PACKET_MAX + DATAGRAMS_MAX * (DATAGRAM_HEAD_MAX + BLOCK_MORE))
 #define BUFFER_SIZE (1 << 18)
 #define INTERFACES_MAX 4096
 #define ETHER_HEADER 14
@@ -63,6 +65,7 @@ struct packet_ring {
 	uint32_t interface_count;
 	struct interface *interfaces;
 	struct comment *comments;
+	struct pt_packet *datagram;
 	uint8_t *buffer;
 	size_t filled;
 };
@@ -92,10 +95,11 @@ static int packet_ring_init(PyObject *self, PyObject *arguments, PyObject *keywo
 		PyErr_SetString(PyExc_RuntimeError, "initialised twice");
 		return -1;
 	}
-	ring->buffer = malloc(BUFFER_SIZE + BLOCK_MAX);
+	ring->buffer = malloc(BUFFER_SIZE + BLOCKS_MAX);
+	ring->datagram = malloc(sizeof(*ring->datagram) + PT_PACKET_MAX);
 	ring->comments = calloc(COMMENTS, sizeof(*ring->comments));
 	ring->interfaces = calloc(INTERFACES_MAX, sizeof(*ring->interfaces));
-	if (!ring->buffer || !ring->comments || !ring->interfaces) {
+	if (!ring->buffer || !ring->datagram || !ring->comments || !ring->interfaces) {
 		PyErr_NoMemory();
 		return -1;
 	}
@@ -121,6 +125,7 @@ static void packet_ring_dealloc(PyObject *self)
 
 	ring_map_close(&ring->map);
 	free(ring->buffer);
+	free(ring->datagram);
 	free(ring->comments);
 	free(ring->interfaces);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
@@ -406,6 +411,20 @@ static bool should_wait(const struct packet_ring *ring, const struct pt_packet *
 	       (interface && may_need_secrets(packet, interface->ethernet));
 }
 
+static void put_each(struct packet_ring *ring, struct writing *writing,
+		     const struct pt_packet *packet, const struct interface *interface,
+		     const struct pt_process *sender, const struct pt_process *receiver)
+{
+	struct datagrams datagrams = datagrams_of(packet, ring->datagram);
+
+	while ((packet = next_datagram(&datagrams))) {
+		writing->packets++;
+		if (writing->fd >= 0)
+			put_packet(ring, writing, packet, interface,
+				   comment_on(ring, sender, receiver));
+	}
+}
+
 static void take_packet(struct packet_ring *ring, struct writing *writing,
 			const struct pt_packet *packet)
 {
@@ -415,12 +434,8 @@ static void take_packet(struct packet_ring *ring, struct writing *writing,
 	settle_owners(ring, packet, &sender, &receiver);
 	if (writing->only_wanted && sender.wanted != PT_WANTED && receiver.wanted != PT_WANTED)
 		writing->unwanted++;
-	else if (interface) {
-		writing->packets++;
-		if (writing->fd >= 0)
-			put_packet(ring, writing, packet, interface,
-				   comment_on(ring, &sender, &receiver));
-	}
+	else if (interface)
+		put_each(ring, writing, packet, interface, &sender, &receiver);
 }
 
 static bool is_whole(const struct pt_packet *packet, uint32_t length)

@@ -20,7 +20,18 @@
 /* include/uapi/linux/bpf.h */
 struct __sk_buff {
 	__u32 len, pkt_type, mark, queue_mapping, protocol, vlan_present, vlan_tci, vlan_proto;
-	__u32 priority, ingress_ifindex, ifindex;
+	__u32 priority, ingress_ifindex, ifindex, tc_index, cb[5], hash, tc_classid, data, data_end;
+	__u32 napi_id, family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4];
+	__u32 remote_port, local_port, data_meta;
+	__u64 flow_keys, tstamp;
+	__u32 wire_len, gso_segs;
+	struct bpf_sock *sk;
+	__u32 gso_size;
+};
+
+struct bpf_sock {
+	__u32 bound_dev_if, family, type, protocol, mark, priority, src_ip4, src_ip6[4];
+	__u32 src_port; /* host order */
 };
 
 struct ipv4_header {
@@ -85,14 +96,16 @@ static __always_inline __u32 network_header(struct __sk_buff *skb, bool ethernet
 }
 
 /* Both ends as the sender sees them; false where there are no ports. */
-static __always_inline bool read_ends(struct __sk_buff *skb, bool ethernet, struct pt_flow *flow,
-				      bool *begins)
+static __always_inline bool read_ends(struct __sk_buff *skb, bool ethernet,
+				      struct pt_packet *packet, bool *begins)
 {
+	struct pt_flow *flow = &packet->flow;
 	struct port_header ports = {};
 	struct ipv4_header ipv4;
 	struct ipv6_header ipv6;
 	__u32 offset, type = network_header(skb, ethernet, &offset), room;
 
+	packet->network_at = offset;
 	if (type == ETHERTYPE_IPV4) {
 		if (bpf_skb_load_bytes(skb, offset, &ipv4, sizeof(ipv4)))
 			return false;
@@ -112,6 +125,7 @@ static __always_inline bool read_ends(struct __sk_buff *skb, bool ethernet, stru
 	} else {
 		return false;
 	}
+	packet->transport_at = offset;
 	if (flow->protocol == IPPROTO_TCP)
 		room = sizeof(ports);
 	else if (flow->protocol == IPPROTO_UDP)
@@ -128,6 +142,24 @@ static __always_inline bool read_ends(struct __sk_buff *skb, bool ethernet, stru
 	flow->local_port = __builtin_bswap16(ports.source);
 	flow->remote_port = __builtin_bswap16(ports.destination);
 	return true;
+}
+
+/*
+ * Of datagrams that their sender handed over as one (UDP_SEGMENT) and that nothing has cut yet, else 0.
+ * A tunnel's packet looks alike, but it is another socket that sent what is in it.
+ */
+static __always_inline __u16 datagram_size(struct __sk_buff *skb, const struct pt_flow *flow)
+{
+	struct bpf_sock *sk;
+
+	if (flow->protocol != IPPROTO_UDP || skb->gso_segs < 2)
+		return 0;
+	sk = skb->sk;
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != IPPROTO_UDP || sk->src_port != flow->local_port)
+		return 0;
+	return skb->gso_size;
 }
 
 static __always_inline void reverse(struct pt_flow *to, const struct pt_flow *from)
@@ -274,7 +306,7 @@ static __always_inline int capture_packet(struct __sk_buff *skb, __u8 flags, boo
 
 	if (!is_running())
 		return TC_ACT_UNSPEC;
-	if (!read_ends(skb, ethernet, &packet.flow, &begins))
+	if (!read_ends(skb, ethernet, &packet, &begins))
 		packet.flow.protocol = 0;
 	find_sender(skb, &packet);
 	if (packet.flow.protocol)
@@ -286,6 +318,7 @@ static __always_inline int capture_packet(struct __sk_buff *skb, __u8 flags, boo
 	packet.ifindex = skb->ifindex;
 	packet.length = skb->len;
 	packet.captured = packet.length < most ? packet.length : most;
+	packet.datagram_size = datagram_size(skb, &packet.flow);
 	if (skb->vlan_present) {
 		packet.flags |= PT_PACKET_VLAN;
 		packet.vlan_tci = skb->vlan_tci;

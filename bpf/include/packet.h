@@ -53,7 +53,10 @@ struct pt_packet {
 	__u16 vlan_tci;
 	__u16 vlan_proto; /* host order */
 	__u8 flags;
-	__u8 pad[7];
+	__u8 network_at; /* where the header of IP begins, and behind it that of TCP or UDP */
+	__u16 transport_at;
+	__u16 datagram_size; /* of UDP: it is several datagrams of that size, the last may be shorter; 0: it is one */
+	__u8 pad[2];
 	struct pt_process sender;
 	struct pt_process receiver;
 	struct pt_flow flow; /* the sender's */

@@ -143,10 +143,10 @@ class Packets:
         told = json.loads(self._tshark(None, "-Y", wanted, *words))
         return [_frame(packet["_source"]["layers"]) for packet in told]
 
-    def fields(self, *names: str, wanted: str) -> list[str]:
+    def fields(self, *names: str, wanted: str, options: Sequence[str] = ()) -> list[str]:
         """These fields of every packet that tshark's filter takes, a tab between them."""
         words = [word for name in names for word in ("-e", name)]
-        return self._tshark(None, "-Y", wanted, "-T", "fields", *words).decode().splitlines()
+        return self._tshark(None, "-Y", wanted, "-T", "fields", *words, *options).decode().splitlines()
 
     def check(self, keylog: Path | None, truths: Iterable[Truth]) -> None:
         """Asserts that the key log alone decrypts every one of these connections to what the peers said."""

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"os"
 	"time"
 
@@ -54,7 +55,7 @@ func main() {
 	asking := &tls.Config{InsecureSkipVerify: true, NextProtos: protocols, KeyLogWriter: keylog}
 	listener, err := quic.ListenAddr("127.0.0.1:0", serving, nil)
 	check(err)
-	fmt.Println("ready")
+	fmt.Println("ready", listener.Addr().(*net.UDPAddr).Port)
 	fmt.Scanln()
 	go serve(listener)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
