@@ -26,7 +26,7 @@ TUN_SET_INTERFACE, TUN_WITHOUT_HEADER = 0x400454CA, 0x1001  # TUNSETIFF, IFF_TUN
 HERE, BEYOND = "10.202.9.1", "10.202.9.2"
 IPV4 = struct.Struct("!BBHHHBBH4s4s")
 UDP = struct.Struct("!HHHH")
-LINKTYPE_RAW = 101
+UDP_SEGMENT = 103  # include/uapi/linux/udp.h
 
 
 def ip(*words: str) -> None:
@@ -165,6 +165,42 @@ def test_an_interface_that_is_down(targets: Targets, taps: Taps, tmp_path: Path,
     site.fetch()
     tap.stop_clean()
     check_request(Packets(file, [site.port]))
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "sizes"),
+    [
+        ("127.0.0.1", 1000, [1000] * 5 + [1]),
+        pytest.param("127.0.0.1", 1, [1] * 64, marks=pytest.mark.matrix),
+        pytest.param("127.0.0.1", 700, [700], marks=pytest.mark.matrix),
+        ("::1", 1201, [1201] * 50),
+    ],
+)
+def test_datagrams_handed_over_as_one(taps: Taps, tmp_path: Path, address: str, size: int, sizes: list[int]) -> None:
+    """Each is there as who receives them gets it, with headers that are right."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    file = tmp_path / "out.pcapng"
+    said = os.urandom(sum(sizes))
+    with socket.socket(family, socket.SOCK_DGRAM) as sender, socket.socket(family, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((address, 0))
+        port = receiver.getsockname()[1]
+        sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+        tap = taps.ready("-m", "pcap", "-i", "lo", "-w", file, "udp", "port", port)
+        sender.sendto(said, receiver.getsockname())
+        came = [receiver.recv(2000) for _ in sizes]
+        tap.stop_clean()
+    assert list(map(len, came)) == sizes
+    assert b"".join(came) == said
+    version = "ipv6" if ":" in address else "ip"
+    names = ("udp.payload", "udp.length", "ip.checksum.status", "udp.checksum.status", "frame.comment")
+    options = ("-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE")
+    found = [line.split("\t") for line in Packets(file, []).fields(*names, wanted=version, options=options)]
+    assert [bytes.fromhex(payload) for payload, *_ in found] == came
+    assert [int(length) for _, length, *_ in found] == [UDP.size + length for length in sizes]
+    # One alone leaves its checksum to the device, which loopback is not.
+    assert {(ip, udp) for _, _, ip, udp, _ in found} == {("" if version == "ipv6" else "1", "01"[len(sizes) > 1])}
+    assert all(comment.startswith(f"pid={os.getpid()} ") for *_, comment in found)
+    check_accepted(file)
 
 
 def udp_packet(source: str, destination: str, *, said: bytes) -> bytes:
