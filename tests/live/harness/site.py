@@ -56,6 +56,14 @@ class Site:
             assert process.wait(30) == 0
         return process.pid
 
+    def fetch_by_openssl(self, *flags: str) -> int:
+        """The same with `openssl s_client`, which ends when the server does."""
+        command = [require_command("openssl"), "s_client", "-quiet", "-connect", f"{self.host}:{self.port}", *flags]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as one:
+            answer, _ = one.communicate(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", timeout=30)
+            assert b"served to you" in answer
+        return one.pid
+
 
 def serve(targets: Targets, folder: Path, address: str = "127.0.0.1", *, inside: Sequence[str] = ()) -> Site:
     """On a port that nobody has; `inside` are words to begin the command with."""
