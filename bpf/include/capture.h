@@ -263,18 +263,20 @@ static __always_inline __u64 packet_submit_flags(__u32 size)
 	return BPF_RB_NO_WAKEUP;
 }
 
-/* A reservation's size is a constant to the verifier: the smallest that holds the packet. */
+/*
+ * A reservation's size is a constant to the verifier: the smallest that holds the packet. From a number
+ * that is not 0 verifiers before Linux 6.8 (d028f87517d6) do not conclude that it is at least 1.
+ */
 #define SEND_AS(size)                                                                              \
 	if (packet->captured <= (size)) {                                                          \
 		struct pt_packet *record =                                                         \
 			bpf_ringbuf_reserve(&pt_packets, sizeof(*record) + (size), 0);             \
-		__u64 length = packet->captured;                                                   \
+		__u64 last = packet->captured - 1ULL;                                              \
                                                                                                    \
 		if (!record)                                                                       \
 			return false;                                                              \
-		barrier_var(length);                                                               \
-		if (!length || length > (size) ||                                                  \
-		    bpf_skb_load_bytes(skb, 0, record->data, length)) {                            \
+		barrier_var(last);                                                                 \
+		if (last >= (size) || bpf_skb_load_bytes(skb, 0, record->data, last + 1)) {        \
 			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                             \
 			return false;                                                              \
 		}                                                                                  \

@@ -46,7 +46,7 @@ def test_many_starts(taps: Taps, tmp_path: Path, veth: Veth, starts: int) -> Non
     assert leaks.left_behind(objects) == set()
 
 
-@pytest.mark.parametrize("others", [False, True], ids=["alone", "beside-others"])
+@pytest.mark.parametrize("others", [False, pytest.param(True, marks=pytest.mark.core)], ids=["alone", "beside-others"])
 def test_as_before_tcx(targets: Targets, taps: Taps, tmp_path: Path, veth: Veth, others: bool) -> None:
     """A kill leaves filters; the next run takes them away, and nobody else's."""
     if others:
@@ -167,10 +167,42 @@ def test_an_interface_that_is_down(targets: Targets, taps: Taps, tmp_path: Path,
     check_request(Packets(file, [site.port]))
 
 
+@pytest.mark.core
+def test_a_vlan_device(targets: Targets, taps: Taps, tmp_path: Path, veth: Veth) -> None:
+    """Its packets have no tag, those of the device below it have."""
+    above = f"ptV{os.getpid()}"
+    words = ("type", "vlan", "id", "5")
+    made = subprocess.run(
+        [require_command("ip"), "link", "add", "link", veth.name, "name", above, *words],
+        check=False,
+        capture_output=True,
+    )
+    if b"Unknown device type" in made.stderr:
+        pytest.skip("this kernel has no VLAN devices")
+    ip("-n", veth.namespace, "link", "add", "link", veth.other, "name", above, *words)
+    ip("address", "add", f"{HERE}/24", "dev", above)
+    ip("-n", veth.namespace, "address", "add", f"{BEYOND}/24", "dev", above)
+    ip("link", "set", above, "up")
+    ip("-n", veth.namespace, "link", "set", above, "up")
+    site = serve(targets, tmp_path, BEYOND, inside=veth.inside)
+    file = tmp_path / "out.pcapng"
+    tap = taps.ready("-m", "pcap", "-i", above, "-i", veth.name, "-w", file, "tcp or (vlan and tcp)")
+    site.fetch()
+    tap.stop_clean()
+    frames = Packets(file, [site.port]).frames()
+    upper, lower = ([each for each in frames if each.interface == name] for name in (above, veth.name))
+    assert sorted((each.ports, each.flags, each.length + 4) for each in upper) == sorted(
+        (each.ports, each.flags, each.length) for each in lower
+    )
+    tagged = Packets(file, []).fields("frame.interface_name", wanted="vlan.id == 5 && tcp")
+    assert tagged == [veth.name] * len(lower)
+    assert len(lower) > 8
+
+
 @pytest.mark.parametrize(
     ("address", "size", "sizes"),
     [
-        ("127.0.0.1", 1000, [1000] * 5 + [1]),
+        pytest.param("127.0.0.1", 1000, [1000] * 5 + [1], marks=pytest.mark.core),
         pytest.param("127.0.0.1", 1, [1] * 64, marks=pytest.mark.matrix),
         pytest.param("127.0.0.1", 700, [700], marks=pytest.mark.matrix),
         ("::1", 1201, [1201] * 50),

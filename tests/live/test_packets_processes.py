@@ -52,7 +52,13 @@ def check_only(file: Path, theirs: Packets, port: int, said: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["uid", "comm", "cgroup", pytest.param("cgroup-below", marks=pytest.mark.matrix), "together"],
+    [
+        pytest.param("uid", marks=pytest.mark.core),
+        "comm",
+        pytest.param("cgroup", marks=pytest.mark.core),
+        pytest.param("cgroup-below", marks=pytest.mark.matrix),
+        "together",
+    ],
 )
 def test_a_client(targets: Targets, taps: Taps, tmp_path: Path, cgroup: Path, kind: str) -> None:
     """Of three at the same server, of which each but one fails a filter."""

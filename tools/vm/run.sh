@@ -55,7 +55,7 @@ work=$(mktemp -d)
 trap 'trap "" INT TERM; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# ---- the initial memory disk: busybox and the modules that reach the disks ----
+# ---- the initial memory disk: busybox, the modules that reach the disks, those that a capture of packets needs ----
 
 mkdir -p "$work/initial/bin" "$work/initial/modules" "$work/initial/proc" "$work/initial/sys" "$work/initial/dev"
 if [ "$arch" = arm64 ]; then
@@ -65,7 +65,8 @@ else
 fi
 install -m 755 "$tools/init" "$work/initial/init"
 for module in virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk \
-	crc16 crc32c_generic crc32c-intel libcrc32c mbcache jbd2 ext4; do
+	crc16 crc32c_generic crc32c-intel libcrc32c mbcache jbd2 ext4 \
+	inet_diag tcp_diag udp_diag sch_ingress cls_bpf cls_u32 veth tun llc stp garp mrp 8021q; do
 	# What is not there is in the kernel itself.
 	file=$(find "$kernel" -name "$module.ko*" | head -n 1)
 	case $file in

@@ -28,19 +28,26 @@ MAPPED = bytes(10) + b"\xff\xff"
 
 
 def open_sockets() -> Iterator[tuple[int, bytes, bytes]]:
-    """Cookie, `struct pt_flow` and `struct pt_process` of each TCP and UDP socket that has a process."""
+    """Cookie, `struct pt_flow` and `struct pt_process` of each TCP and UDP socket that has a process.
+
+    None where the kernel has no tcp_diag or udp_diag: a socket is known then when it is used next.
+    """
     owners = _owners()
     netlink = Netlink(NETLINK_SOCK_DIAG)
     try:
         for family in (socket.AF_INET, socket.AF_INET6):
             for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP):
-                request = REQUEST.pack(family, protocol, 0, ALL_STATES)
-                for answer in netlink.ask(SOCK_DIAG_BY_FAMILY, DUMP, request):
+                for answer in _ask(netlink, REQUEST.pack(family, protocol, 0, ALL_STATES)):
                     cookie, flow, inode = diag_socket(answer, protocol)
                     if owner := owners.get(inode):
                         yield cookie, flow, owner
     finally:
         netlink.close()
+
+
+def _ask(netlink: Netlink, request: bytes) -> Iterator[bytes]:
+    with contextlib.suppress(FileNotFoundError):
+        yield from netlink.ask(SOCK_DIAG_BY_FAMILY, DUMP, request)
 
 
 def diag_socket(answer: bytes, protocol: int) -> tuple[int, bytes, int]:

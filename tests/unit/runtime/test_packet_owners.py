@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from plaintap.runtime.packet_owners import FLOW, MAPPED, diag_socket
+from plaintap.runtime import packet_owners
+from plaintap.runtime.packet_owners import FLOW, MAPPED, diag_socket, open_sockets
 
 V4 = bytes([10, 0, 0, 1]) + bytes(12), bytes([10, 0, 0, 2]) + bytes(12)
 V6 = bytes([0x20, 1]) + bytes(13) + b"\1", bytes([0x20, 1]) + bytes(13) + b"\2"
@@ -33,3 +34,21 @@ def test_sockets(
 ) -> None:
     told = diag_socket(answer(family, state, *ends, remote_port=remote_port), 6)
     assert told == (1 << 32 | 5, FLOW.pack(*flow), 777)
+
+
+class NothingToAsk:
+    """A kernel without tcp_diag and udp_diag."""
+
+    def __init__(self, protocol: int) -> None:
+        self.protocol = protocol
+
+    def ask(self, *_: object) -> list[bytes]:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    def close(self) -> None:
+        pass
+
+
+def test_no_one_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packet_owners, "Netlink", NothingToAsk)
+    assert list(open_sockets()) == []
