@@ -55,7 +55,7 @@ def check_only(file: Path, theirs: Packets, port: int, said: str) -> None:
     [
         pytest.param("uid", marks=pytest.mark.core),
         "comm",
-        pytest.param("cgroup", marks=pytest.mark.core),
+        "cgroup",
         pytest.param("cgroup-below", marks=pytest.mark.matrix),
         "together",
     ],

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plaintap import _native
+from plaintap.errors import KernelError
 from plaintap.runtime.classic_bpf import translate
 from plaintap.runtime.clsact import Clsact
 from plaintap.runtime.counters import read_counters
@@ -94,7 +95,7 @@ class PacketKernel:
                 self._object.reuse_map(name, fd)
             self._object.load()
             self.ring = _native.PacketRing(self._map("pt_packets"), ring_bytes, self._map("pt_flows"))
-            self._link_hooks()
+            self._link_hooks(by_cgroup=filters.cgroup_path is not None)
             self._fill_entries()
         except _native.NativeError as error:
             self.close()
@@ -111,13 +112,16 @@ class PacketKernel:
             classic = compile_filter(self._expression, link_type=LINKTYPE_ETHERNET, snaplen=self._snaplen)
             translate(classic, ethernet=True)
 
-    def _link_hooks(self) -> None:
+    def _link_hooks(self, *, by_cgroup: bool) -> None:
         for program, tracepoint in TRACEPOINTS.items():
             try:
                 self._links.append(_native.link_raw_tracepoint(self._object.program_fd(program), tracepoint))
             except _native.NativeError as error:
                 if error.errno != errno.ENOENT:  # before 6.3 a socket stays its creator's
                     raise
+                if by_cgroup:  # the hooks that are left cannot ask for it
+                    hint = "--pid, --uid and --comm need no newer one"
+                    raise KernelError("--cgroup_path chooses packets from Linux 6.3 on", hint=hint) from error
         root = _cgroup_root()
         if root is None:
             return
