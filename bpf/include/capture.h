@@ -253,14 +253,16 @@ static __always_inline void count_packet(__u32 ifindex, bool captured)
 		__sync_fetch_and_add(&counts->dropped, 1);
 }
 
-/* As of ring.h: the reader polls on a timer and is woken once the ring fills past its mark. */
+/*
+ * The reader polls on a timer, and is woken each time so many bytes more were produced: also when it
+ * lets packets wait or is behind. Twice the size, for what another CPU reserved meanwhile.
+ */
 static __always_inline __u64 packet_submit_flags(__u32 size)
 {
-	__u64 waiting = bpf_ringbuf_query(&pt_packets, BPF_RB_AVAIL_DATA);
+	__u64 produced = bpf_ringbuf_query(&pt_packets, BPF_RB_PROD_POS);
 
-	if (waiting >= packets.wake_bytes && waiting - packets.wake_bytes <= 2 * size)
-		return BPF_RB_FORCE_WAKEUP;
-	return BPF_RB_NO_WAKEUP;
+	return (produced & (packets.wake_bytes - 1)) < 2 * size ? BPF_RB_FORCE_WAKEUP :
+								  BPF_RB_NO_WAKEUP;
 }
 
 /*
@@ -281,7 +283,7 @@ static __always_inline __u64 packet_submit_flags(__u32 size)
 			return false;                                                              \
 		}                                                                                  \
 		__builtin_memcpy(record, packet, sizeof(*packet));                                 \
-		bpf_ringbuf_submit(record, packet_submit_flags(size));                             \
+		bpf_ringbuf_submit(record, packet_submit_flags(sizeof(*record) + (size)));         \
 		return true;                                                                       \
 	}
 

@@ -9,8 +9,8 @@
 struct pt_packet_config {
 	__u32 netns; /* ours; flows of other network namespaces may have the same addresses */
 	__u32 snaplen;
-	__u32 wake_bytes;
-	__u8 filtering; /* only packets of processes that are wanted */
+	__u32 wake_bytes; /* a power of two */
+	__u8 filtering;	  /* only packets of processes that are wanted */
 	__u8 pad[3];
 };
 

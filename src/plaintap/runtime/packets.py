@@ -31,6 +31,8 @@ from plaintap.runtime.sockets import kernel_release
 
 SNAPLEN_MAX = 262144
 """As of tcpdump."""
+WAKES_A_ROUND = 8
+"""How often the reader is woken while the ring fills once, beside its timer."""
 NETNS = Path("/proc/self/ns/net")
 TCX = (6, 6)
 MOUNTS = Path("/proc/self/mountinfo")
@@ -87,7 +89,7 @@ class PacketKernel:
         self.filtering = filtering or filters.uid is not None
         try:
             config = pack_config(filters, Wanted(), self_tgid=os.getpid(), ring_bytes=ring_bytes)
-            packets = CONFIG.pack(NETNS.stat().st_ino, snaplen, ring_bytes // 2, self.filtering)
+            packets = CONFIG.pack(NETNS.stat().st_ino, snaplen, ring_bytes // WAKES_A_ROUND, self.filtering)
             self._object.set_initial(".rodata.config", config)
             self._object.set_initial(".rodata.packets", packets)
             self._object.set_max_entries("pt_packets", ring_bytes)
