@@ -131,10 +131,12 @@ find_missing() {
 		need chromium any_command chromium
 		need nghttp2-client any_command nghttp
 		need nodejs any_command node
+		need systemd any_command systemd-analyze
 		;;
 	bench)
 		need wrk any_command wrk
 		need nodejs any_command node
+		need systemd any_command systemd-analyze
 		need golang-go any_command go
 		;;
 	vm)

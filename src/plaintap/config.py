@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The options: one model per module is the only definition of each.
 
-Owns names, types, defaults, limits and help texts, with config_show.py for what is shown and config_packets.py for
-packets; the command line, PLAINTAP_*
-variables, the TOML file and docs/configuration.md derive from them by options.py. What values mean is values.py's.
+Owns names, types, defaults, limits and help texts, with config_show.py for what is shown, config_packets.py for
+packets and config_control.py for who may steer a capture; the command line, PLAINTAP_* variables, the TOML file and
+docs/configuration.md derive from them by options.py. What values mean is values.py's.
 Looks at no target and asks for no privilege.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct, field
 
 from plaintap import values
-from plaintap.config_packets import PacketConfig
+from plaintap.config_control import ControlConfig
 from plaintap.options import Group, Model, Option, flag, options
 from plaintap.values import Text
 
@@ -23,7 +23,7 @@ _Pid = Annotated[int, Meta(ge=1, le=1 << 22)]
 _Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 
 
-class CommonConfig(PacketConfig, frozen=True, kw_only=True):
+class CommonConfig(ControlConfig, frozen=True, kw_only=True):
     """What means the same to every module."""
 
     section: ClassVar[str] = ""

@@ -15,6 +15,8 @@ from msgspec import Meta
 from plaintap.errors import UsageError
 
 COMM_MAX_BYTES = 15
+LISTEN = "localhost:28256"
+"""Where `--listen on` is."""
 MAPSIZE_MAX_KB = 1 << 20
 RING_MAX_BYTES = 1 << 31
 Text = Annotated[str, Meta(min_length=1)]
@@ -39,6 +41,22 @@ def size_bytes(value: object) -> object:
         return value
     match = _SIZE.fullmatch(value.strip().lower())
     return int(match[1]) * _UNIT_BYTES[match[2]] if match else value
+
+
+def listening(value: object) -> object:
+    """`HOST:PORT`; `on` is the address eCapture has. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    if value in ("off", "false", "0"):
+        return None
+    if value in ("on", "true"):
+        return LISTEN
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not int(port) < 1 << 16:
+        raise ValueError(f"expected HOST:PORT with a port up to 65535, got {value!r}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"an IPv6 address stands in brackets, got {value!r}")
+    return value
 
 
 def user(value: object) -> object:

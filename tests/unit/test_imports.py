@@ -24,6 +24,7 @@ VOCABULARY = {
     "messages",
     "parsing",
     "config",
+    "config_control",
     "config_packets",
     "config_show",
     "options",

@@ -10,6 +10,7 @@ import click
 
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
+from plaintap.cli.listening import capture_and_listen, refuse_what_cannot_listen
 from plaintap.config import AllConfig, CaptureConfig, CommonConfig
 from plaintap.config_show import STANDARD_OUTPUT
 from plaintap.errors import UsageError
@@ -108,6 +109,9 @@ def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] |
     """Runs the session; returns the exit code."""
     refuse_wrong_keys(settings)
     refuse_wrong_packets(settings)
+    refuse_what_cannot_listen(config.common)
+    if command and config.common.listen:
+        raise UsageError("--listen does not go with `run`", hint="plaintap --listen on, and the command beside it")
     if command and config.common.wants_packets and config.common.pcapfile == STANDARD_OUTPUT:
         raise UsageError("-w -: standard output is the command's, and packets between it are no file", hint="-w FILE")
     if command and config.common.wants_keylog and config.common.keylogfile == STANDARD_OUTPUT:
@@ -123,6 +127,8 @@ def start(settings: Settings, config: CaptureConfig, *, command: Sequence[str] |
         environ=settings.invocation.environ,
     )
     session = settings.invocation.import_session()
+    if config.common.listen:
+        return capture_and_listen(config, reporter)
     if config.common.sample:
         from plaintap.cli.sample import capture_sample  # noqa: PLC0415 - brings ssl, which only it needs
 

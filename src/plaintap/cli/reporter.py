@@ -70,6 +70,10 @@ class Reporter:
         """All probes the start found are attached."""
         places = {"keys_to": keys_to, "packets_to": packets_to}
         self._say(ready_line(__version__, processes, libraries, tls_processes, seconds, **places))
+        self.say_ready()
+
+    def say_ready(self) -> None:
+        """To the service manager and to who gave --ready-fd."""
         if self._notify_address:
             try:
                 notify_service_manager(self._notify_address, "READY=1")

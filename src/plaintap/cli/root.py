@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from plaintap import __version__
-from plaintap.cli import capture, completion, gotls, har, help, layouts, replay, run, tls  # noqa: A004 - named after its command
+from plaintap.cli import capture, completion, ctl, gotls, har, help, layouts, replay, run, tls  # noqa: A004 - named after its command
 from plaintap.cli.command import Command, Parameter, Root
 from plaintap.errors import UsageError
 from plaintap.options import nearest
@@ -17,6 +17,7 @@ COMMANDS: tuple[Command, ...] = (
     gotls.COMMAND,
     run.COMMAND,
     replay.COMMAND,
+    ctl.COMMAND,
     har.COMMAND,
     layouts.COMMAND,
     completion.COMMAND,
@@ -33,7 +34,6 @@ LATER_FLAGS = {
         "-b --btf": "choosing bytecode",
         "-l --logaddr --eventaddr": "writing to files and sockets",
         "--ecaptureq": "the eCaptureQ server",
-        "--listen": "the configuration server",
     }.items()
     for name in names.split()
 }

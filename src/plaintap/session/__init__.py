@@ -2,7 +2,8 @@
 """Joins the stages, and alone may: a source of records, streams, protocols, outputs."""
 
 from plaintap.session.capture import Capture, capture
+from plaintap.session.host import ModuleHost
 from plaintap.session.pipeline import Reporter
 from plaintap.session.replay import replay
 
-__all__ = ["Capture", "Reporter", "capture", "replay"]
+__all__ = ["Capture", "ModuleHost", "Reporter", "capture", "replay"]

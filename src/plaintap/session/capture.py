@@ -16,8 +16,8 @@ from plaintap import _native
 from plaintap.config import CaptureConfig, TlsConfig
 from plaintap.errors import TargetError, reason
 from plaintap.events import Fact, Kind, Meta, ProcessExited, ProcessHeld, SessionSeen
-from plaintap.messages import Totals
-from plaintap.modules.attacher import Attacher
+from plaintap.messages import Message, Totals
+from plaintap.modules.attacher import Attacher, Found
 from plaintap.modules.registry import MODULES
 from plaintap.runtime.child import Child, Guard, release, require_command
 from plaintap.runtime.kernel import Kernel
@@ -51,9 +51,23 @@ LINK_PIDS_MAX = 16
 class Capture:
     """One capture of this host's processes. `undo` takes back, in reverse, whatever was begun."""
 
-    def __init__(self, config: CaptureConfig, *, command: Sequence[str] | None, reporter: Reporter) -> None:
-        """init: checks privileges, opens outputs, forks the command, loads the programs."""
+    def __init__(
+        self,
+        config: CaptureConfig,
+        *,
+        command: Sequence[str] | None,
+        reporter: Reporter,
+        watch: Callable[[Sequence[Message]], None] | None = None,
+    ) -> None:
+        """init: checks privileges, opens outputs, forks the command, loads the programs.
+
+        `watch` is shown every message as well; such a capture is one of several of its process, and signals are not
+        its own.
+        """
         self._began = time.monotonic()
+        self._watch = watch
+        self.seen: Totals | None = None
+        """The totals of about a second ago, for who watches."""
         self._common = common = config.common
         tls = config.modules.get("tls", TlsConfig())
         assert isinstance(tls, TlsConfig)
@@ -61,6 +75,7 @@ class Capture:
         self._only = {name: module.only for name, module in config.modules.items() if module.only}
         self._layouts = Layouts(ssl_version=tls.ssl_version, keys=common.wants_secrets, notice=reporter.notice)
         self._reporter = reporter
+        self._signals: Signals | None = None
         self._stopping = False
         require_capabilities()
         for pid in common.pid:
@@ -99,6 +114,7 @@ class Capture:
             reporter=self._reporter,
             processes=self._processes,
             copy_secrets=self._add_secrets if common.wants_packets else None,
+            watch=self._watch,
         )
         undo.callback(self.pipeline.abandon)
         self._recording = Recording(common.record, clock_offset_ns=offset_ns, ended=self._recording_ended)
@@ -131,6 +147,7 @@ class Capture:
             pids=link_pids,
         )
         self._watcher: Watcher | None = None
+        self._found = Found(0, 0, 0)
 
     def _records_ring_bytes(self, ring_bytes: int) -> int:
         if self._common.wants_text or not self._common.wants_packets:
@@ -156,37 +173,49 @@ class Capture:
             stop=self.stop,
         )
 
-    def start(self) -> None:
-        """start: attaches everything that is there now."""
+    def attach(self) -> None:
+        """start: attaches everything that is there now; no record is made yet."""
         go_first()
-        processes = tls_processes = 0
         for name, path in self._only.items():
             self._attacher.attach_path(path, MODULES[name])
-        if self._looks_around:
-            if not self._child:
-                self._watcher = Watcher(self._look_at, failed=self._watch_failed, prepare=load_decoder)
-                self._undo.callback(self._watcher.close)
-            processes, tls_processes, unreadable = self._attacher.look_at_host(self._common.pid)
-            if unreadable and not may_look_at_others():
-                self._reporter.notice(f"{unreadable} processes are of other users: CAP_SYS_PTRACE is missing")
+        if not self._looks_around:
+            return
+        if not self._child:
+            self._watcher = Watcher(self._look_at, failed=self._watch_failed, prepare=load_decoder)
+            self._undo.callback(self._watcher.close)
+        self._found = self._attacher.look_at_host(self._common.pid)
+        if self._found.unreadable and not may_look_at_others():
+            self._reporter.notice(f"{self._found.unreadable} processes are of other users: CAP_SYS_PTRACE is missing")
+
+    def begin(self, *, before: Callable[[], None] | None = None) -> None:
+        """The end of start: records are made from now on, directly behind `before`."""
         self._recording.begin()
         if self._watcher:
             self._watcher.start()
         if self._packets:
             self._packets.start()
-        self._kernel.set_running(True)
-        self._signals = Signals(self._interrupted, self._child)
-        self._undo.callback(self._signals.ignore)
-        names = [library.name for library in self._attacher.libraries]
-        seconds = time.monotonic() - self._began
+        if before:
+            before()
+        self.set_running(True)
+        if not self._watch:
+            self._signals = Signals(self._interrupted, self._child)
+            self._undo.callback(self._signals.ignore)
         self._reporter.ready(
-            processes=processes,
-            tls_processes=tls_processes,
-            libraries=names,
-            seconds=seconds,
+            processes=self._found.processes,
+            tls_processes=self._found.tls_processes,
+            libraries=[library.name for library in self._attacher.libraries],
+            seconds=time.monotonic() - self._began,
             keys_to=self.pipeline.keys_to,
             packets_to=self._packets.place if self._packets else "",
         )
+
+    def set_running(self, on: bool) -> None:
+        """Records are made from now on, or no more; safe from other threads."""
+        self._kernel.set_running(on)
+
+    def targets(self) -> list[str]:
+        """What is attached, by name; safe from other threads."""
+        return [library.name for library in list(self._attacher.libraries)]
 
     @property
     def _looks_around(self) -> bool:
@@ -214,14 +243,22 @@ class Capture:
             moved = self._drain(timeout_ms)
             self._libraries.settle(self._attacher)
             timeout_ms = busy_poll_ms if moved else IDLE_POLL_MS
-            self._signals.pass_on()
+            if self._signals:
+                self._signals.pass_on()
             now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
             if now >= next_tick:
                 next_tick = now + TICK_NS
                 self.pipeline.tick(now)
+                if self._watch:
+                    self.seen = self._totals_so_far()
                 self._stop_when_pids_are_gone()
             if time.monotonic() >= deadline or (self._child and self._child.ended()):
                 break
+
+    def _totals_so_far(self) -> Totals:
+        totals = self.pipeline.totals(self._kernel.counters(), duration_s=time.monotonic() - self._began)
+        totals.bytes = self._kernel.ring.payload_bytes()
+        return totals
 
     def _stop_when_pids_are_gone(self) -> None:
         pids = self._common.pid
@@ -319,7 +356,7 @@ class Capture:
 
     def exit_code(self, totals: Totals) -> int:
         """The command's status, or 0; 1 if that was 0 and an output failed or, with `strict`, something was lost."""
-        if self._child:
+        if self._child and self._signals:
             self._signals.wait_for_child()
             self._child.check_executed()
             if code := self._child.exit_code():
@@ -347,7 +384,8 @@ def capture(
     """
     session = Capture(config, command=command, reporter=reporter)
     try:
-        session.start()
+        session.attach()
+        session.begin()
         try:
             session.run(after_start)
         finally:

@@ -40,6 +40,7 @@ class Outputs:
         lossless: bool,
         notice: Callable[[str], None],
         stop: Callable[[], None],
+        watch: Callable[[Sequence[Message]], None] | None = None,
     ) -> None:
         """With `beside_keys` standard output has the keys, and what would go there goes to standard error.
 
@@ -50,6 +51,7 @@ class Outputs:
         self._common = common
         self._notice = notice
         self._stop = stop
+        self._watch = watch
         self._wanted = parse_filter(common.filter) if common.filter else None
         self._left = common.count or 0
         self._failures = 0
@@ -102,6 +104,8 @@ class Outputs:
             messages = self._up_to_the_count(messages)
         self.exchanges += sum(type(message) is Exchange for message in messages)
         if messages:
+            if self._watch:
+                self._watch(messages)
             for output in self._outputs:
                 try:
                     output.show(messages)

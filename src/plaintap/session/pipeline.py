@@ -61,7 +61,7 @@ class Reporter(Protocol):
 class Pipeline:
     """Records in; text on standard output and keys in their file, as far as asked for; totals at the end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by keyword, told once per capture
         self,
         common: CommonConfig,
         *,
@@ -72,12 +72,13 @@ class Pipeline:
         processes: Processes,
         live: bool = True,
         copy_secrets: Callable[[bytes], None] | None = None,
+        watch: Callable[[Sequence[Message]], None] | None = None,
     ) -> None:
         """`stop` is called when enough was shown or nobody looks any more, `learn` with every fact.
 
-        `copy_secrets` is given every new line of a key log. A live pipeline drops and counts what its output does not
-        take in time; another waits. Raises OutputError when keys are all that is wanted and their file cannot be
-        written.
+        `copy_secrets` is given every new line of a key log, `watch` every message that outputs get. A live pipeline
+        drops and counts what its output does not take in time; another waits. Raises OutputError when keys are all
+        that is wanted and their file cannot be written.
         """
         self.losses: dict[str, int] = {}
         choices = parse_formats(common.format)
@@ -91,6 +92,7 @@ class Pipeline:
         self._endless: set[str] = set()
         registry = _registry(common, choices)
         self._copy_secrets = copy_secrets
+        self._concludes = watch is None  # of several captures with the same outputs none has the last word
         self._keylog = self._open_keylog(live=live) if common.wants_secrets else None
         self._outputs = Outputs(
             common,
@@ -101,6 +103,7 @@ class Pipeline:
             lossless=not live,
             notice=reporter.notice,
             stop=stop,
+            watch=watch,
         )
         self.connections = Connections(
             self._emit,
@@ -223,14 +226,16 @@ class Pipeline:
     def close(self, kernel: dict[str, int], *, now_ns: int, duration_s: float) -> Totals:
         """Ends every connection; the totals with the kernel side's loss counters joined in."""
         self.connections.close(now_ns)
-        # What the outputs are told cannot hold what they themselves lose.
-        self._outputs.conclude(self._totals(kernel, duration_s=duration_s))
+        if self._concludes:
+            # What the outputs are told cannot hold what they themselves lose.
+            self._outputs.conclude(self.totals(kernel, duration_s=duration_s))
         self._outputs.close()
         if self._keylog:
             self._keylog.close()
-        return self._totals(kernel, duration_s=duration_s)
+        return self.totals(kernel, duration_s=duration_s)
 
-    def _totals(self, kernel: dict[str, int], *, duration_s: float) -> Totals:
+    def totals(self, kernel: dict[str, int], *, duration_s: float) -> Totals:
+        """What there was so far, with the kernel side's loss counters joined in."""
         streams, census = self.connections, self._census
         losses = {
             **kernel,

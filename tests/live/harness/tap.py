@@ -200,10 +200,10 @@ class Taps:
         stdout: int | None = None,
         command: Sequence[str] = ("tls",),
     ) -> Tap:
-        """`plaintap tls`, recording, with every probe attached; shows nothing unless told to."""
+        """`plaintap tls`, recording but for --listen, with every probe attached; shows nothing unless told to."""
         ready_read, ready_write = os.pipe()
         words: list[object] = [*command, "--ready-fd", ready_write]
-        if "--record" not in arguments:
+        if "--record" not in arguments and "--listen" not in arguments:
             words += ["--record", self.folder / f"tap{len(self._taps)}" / "recording"]
         if "--format" not in arguments:
             words += ["--format", "none"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fake_cli import Cli
 
-from plaintap.cli import sources
+from plaintap.cli import capture, sources
 from plaintap.config import CommonConfig, TlsConfig, all_options
 
 
@@ -44,6 +44,7 @@ def test_a_list_typed_replaces_that_of_the_file(cli: Cli, file: Path) -> None:
     assert cli("--config", str(file), "-p", "3").capture.common.pid == (3,)
 
 
+OF_LISTENING = ("token_file", "tls_cert", "tls_key", "listen_insecure")
 VALUES = {
     "pid": ("5", "[5]"),
     "uid": ("0", "0"),
@@ -72,6 +73,11 @@ VALUES = {
     "record": ("x", "'x'"),
     "strict": ("1", "true"),
     "mapsize": ("64", "64"),
+    "listen": ("on", "'on'"),
+    "token_file": ("t", "'t'"),
+    "tls_cert": ("c", "'c'"),
+    "tls_key": ("k", "'k'"),
+    "listen_insecure": ("1", "true"),
     "debug": ("1", "true"),
     "all.modules": ("tls", "['tls']"),
     "tls.libssl": ("/l", "'/l'"),
@@ -86,10 +92,17 @@ def test_every_option_is_tried_below() -> None:
 
 
 @pytest.mark.parametrize("path", VALUES)
-def test_environment_and_file_say_the_same(cli: Cli, file: Path, path: str) -> None:
+def test_environment_and_file_say_the_same(cli: Cli, file: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        capture,
+        "capture_and_listen",
+        lambda config, reporter: cli.session.capture(config, command=None, reporter=reporter),
+    )
     option = next(option for option in all_options() if option.path == path)
     text, toml = VALUES[path]
     words = ["replay", "x"] if option.section == "replay" else []
+    if path in OF_LISTENING:
+        cli.environ["PLAINTAP_LISTEN"] = "on"
     cli.environ |= {"PLAINTAP_CONFIG": "/dev/null", option.variable: text}
     from_environment = cli(*words)
     del cli.environ[option.variable]

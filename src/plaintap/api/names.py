@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a client may call a module and its options: eCapture's names, or those of our configuration file.
+
+Facts of eCapture 1.5.2 and 2.5.1: its routes and the JSON fields of its configurations. Under its names a pid or uid
+of 0 means all, under ours absent or null does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plaintap.api.answers import NOT_FOUND, REFUSED, RefusedError
+from plaintap.config import MODULES, CommonConfig, ModuleConfig
+from plaintap.errors import UsageError
+from plaintap.options import Layer, Model, ModelT, Option, Setting, load, nearest, options
+
+ROUTES = {
+    "tls": "tls",
+    "openssl": "tls",
+    "boringssl": "tls",
+    "gotls": "gotls",
+    "gnutls": "gnutls",
+    "nss": "nss",
+    "nspr": "nss",
+    "bash": "bash",
+    "zsh": "zsh",
+    "mysqld": "mysqld",
+    "postgres": "postgres",
+    "postgress": "postgres",
+}
+"""By the last part of the path, the module."""
+
+_BASE = {
+    "is_hex": "hex",
+    "per_cpu_map_size": "mapsize",
+    "truncate_size": "body_limit",
+    "capturemode": "model",
+    "capture_mode": "model",
+    "keylog_file": "keylogfile",
+    "pcap_file": "pcapfile",
+    "pcap_filter": "pcapfilter",
+}
+_OF_MODULE = {
+    "tls": {"opensslpath": "libssl", "sslversion": "ssl_version"},
+    "gotls": {"elf_path": "elfpath"},
+}
+_SAID_FOR_NOTHING = frozenset(
+    {"btf_mode", "logger_addr", "event_collector_addr", "ecapture_q", "listen", "isboringssl"}
+)
+"""Of eCapture's, without a meaning here for one module; accepted when empty."""
+_ALL_WHEN_ZERO = ("pid", "uid")
+_FIXED = frozenset({"listen", "token_file", "tls_cert", "tls_key", "listen_insecure", "config", "sample", "ready_fd"})
+"""Ours that a running process does not change."""
+
+
+def module_of(route: str) -> str:
+    """The module's name. Raises RefusedError for one that this build has not, or nobody has."""
+    name = ROUTES.get(route)
+    if name is None:
+        near = nearest(route, ROUTES)
+        raise RefusedError(NOT_FOUND, f"no module {route!r}{f', did you mean {near}?' if near else ''}")
+    if name not in MODULES:
+        raise RefusedError(NOT_FOUND, f"this build has no module {name!r}; it has {', '.join(MODULES)}")
+    return name
+
+
+def configure(name: str, common: CommonConfig, given: Mapping[str, Any]) -> tuple[CommonConfig, ModuleConfig]:
+    """The running options of the command line, changed by what a client sent. Raises RefusedError naming the field."""
+    model = MODULES[name]
+    layer = _layer(name, given)
+    known = {option.key for option in settable(name)}
+    for key, setting in layer.items():
+        if key not in known:
+            near = nearest(setting.label, [*known, *_BASE, *_OF_MODULE.get(name, ())])
+            hint = f"; did you mean {near}?" if near else ""
+            raise RefusedError(REFUSED, f"unknown field {setting.label!r}{hint}")
+    return _changed(CommonConfig, common, layer), _changed(model, model(), layer)
+
+
+def settable(name: str) -> list[Option]:
+    """The options of a module that a client may set, by our names."""
+    return [*_options(CommonConfig), *_options(MODULES[name])]
+
+
+def _options(model: type[Model]) -> list[Option]:
+    return [option for option in options(model) if option.key not in _FIXED]
+
+
+def _layer(name: str, given: Mapping[str, Any]) -> Layer:
+    foreign = {**_BASE, **_OF_MODULE.get(name, {})}
+    is_foreign = any(key in foreign or key in _SAID_FOR_NOTHING for key in given)
+    layer: dict[str, Setting] = {}
+    for key, value in given.items():
+        if key in _SAID_FOR_NOTHING:
+            _refuse_meaning(key, value)
+            continue
+        if value is None or (key in _ALL_WHEN_ZERO and value == 0 and (is_foreign or key == "pid")):
+            continue
+        if value == "" and (is_foreign or key in foreign):
+            continue
+        layer[foreign.get(key, key)] = Setting(value, key)
+    return layer
+
+
+def _refuse_meaning(key: str, value: object) -> None:
+    if value not in (None, "", 0, False) and key not in ("isboringssl", "btf_mode", "listen"):
+        raise RefusedError(REFUSED, f"{key}: is of the whole process, set on its command line")
+
+
+def _changed(model: type[ModelT], before: ModelT, layer: Layer) -> ModelT:
+    """`before`, with what the layer says instead."""
+    own = {option.key: option.field for option in options(model) if option.key not in _FIXED}
+    said = {key: setting for key, setting in layer.items() if key in own}
+    try:
+        loaded = load(model, said)
+    except UsageError as error:
+        raise RefusedError(REFUSED, error.message) from error
+    fields = {own[key] for key in said}
+    return model(**{name: getattr(loaded if name in fields else before, name) for name in model.__struct_fields__})

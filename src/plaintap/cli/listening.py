@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--listen`: the modules of the command line in captures of their own, which the API shows and changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from plaintap.config import CaptureConfig, CommonConfig
+from plaintap.errors import UsageError
+
+if TYPE_CHECKING:
+    from plaintap.cli.reporter import Reporter
+    from plaintap.messages import Message
+
+
+def refuse_what_cannot_listen(common: CommonConfig) -> None:
+    """UsageError for options that are of one capture from beginning to end."""
+    if common.listen is None:
+        if common.token_file or common.tls_cert or common.tls_key or common.listen_insecure:
+            raise UsageError(
+                "--token-file, --tls-cert, --tls-key and --listen-insecure are of --listen", hint="--listen on"
+            )
+        return
+    if common.record:
+        raise UsageError(
+            "--record does not go with --listen: modules come and go", hint="one capture: without --listen"
+        )
+    if common.sample:
+        raise UsageError("--sample does not go with --listen", hint="plaintap --sample")
+    if "har" in (common.format or ""):
+        raise UsageError("--format har does not go with --listen: its file is one document", hint="--format json:FILE")
+
+
+def capture_and_listen(config: CaptureConfig, reporter: Reporter) -> int:
+    """Until a signal; the exit code."""
+    # What HTTP needs is 120 ms that no other capture should wait for.
+    from plaintap.api.feed import Feed  # noqa: PLC0415
+    from plaintap.api.routes import Api  # noqa: PLC0415
+    from plaintap.api.server import Server  # noqa: PLC0415
+    from plaintap.session.host import ModuleHost  # noqa: PLC0415
+
+    common = config.common
+    server = Server(common)
+    try:
+        feed = Feed(_encoder(common))
+        host = ModuleHost(config, reporter=reporter, watch=feed.show)
+        host.start()
+        try:
+            server.start(Api(host, feed))
+            _announce(server.url, server.token if server.token_is_ours else "", reporter)
+            reporter.say_ready()
+            host.wait()
+        finally:
+            server.close()
+            code: int = host.close()
+    finally:
+        server.close()
+    return code
+
+
+def _announce(url: str, token: str, reporter: Reporter) -> None:
+    reporter.notice(f"configuration API at {url}; on this host also `plaintap ctl`")
+    if token:
+        reporter.notice(f"its token, told only here: {token}")
+
+
+def _encoder(common: CommonConfig) -> Callable[[Sequence[Message]], bytes]:
+    from plaintap.outputs.json_lines import JsonFormatter  # noqa: PLC0415
+    from plaintap.protocols.bodies import decode_body  # noqa: PLC0415
+    from plaintap.runtime.recording import clock_offset_ns  # noqa: PLC0415
+    from plaintap.session.outputs import BODY_MAX_BYTES  # noqa: PLC0415
+
+    limit_bytes = common.body_limit or BODY_MAX_BYTES
+    return JsonFormatter(
+        clock_offset_ns=clock_offset_ns(),
+        body_limit=common.body_limit,
+        decode_body=partial(decode_body, limit_bytes=limit_bytes),
+    ).encode
