@@ -29,7 +29,6 @@ MEBI = 1 << 20
 RATIO_GOAL = at_least(0.8, 1.0)
 RSS_GOAL = at_most(80, 60)
 REFUSED_GOAL = at_most(1.2, 1.1)
-STREAM_GOAL = at_least(0.8, 1.0)
 
 NOBODYS_PORT = 1
 GO_ON = struct.pack("<BBhi", 0xB7, 0, 0, -1) + struct.pack("<BBhi", 0x95, 0, 0, 0)
@@ -103,20 +102,23 @@ def _refused(bench: Bench, device: str) -> Figure:
 
 
 def _streams(bench: Bench, device: str) -> Iterator[Figure]:
-    """Of packets with up to 64 KiB, all of them captured."""
+    """Of packets with up to 64 KiB."""
     expression = f"tcp port {PORT}"
-    to_theirs, to_nobodys = [], []
+    written, while_theirs, while_ours = [], [], []
     for _ in range(bench.rounds):
         alone = stream(bench)
         with _tcpdump(bench, device, expression):
             theirs = stream(bench)
         with _plaintap(bench, device, expression):
             ours = stream(bench)
-        to_theirs.append(ours / theirs)
-        to_nobodys.append(ours / alone)
-    note = "bytes a second of one TCP connection with GSO while it is captured, by those while tcpdump -w does"
-    yield median_of(to_theirs, what="a stream while captured", unit="x tcpdump", goal=STREAM_GOAL, note=note)
-    yield median_of(to_nobodys, what="a stream while captured", unit="x alone", note="the same, by nobody capturing")
+        written.append((bench.directory / "ours").stat().st_size / (bench.directory / "theirs").stat().st_size)
+        while_theirs.append(theirs / alone)
+        while_ours.append(ours / alone)
+    note = "bytes in the file of one TCP connection with GSO, by those of tcpdump -w"
+    yield median_of(written, what="a stream with GSO written", unit="x tcpdump", goal=RATIO_GOAL, note=note)
+    note = "bytes a second of it while it is captured, by those while nobody captures"
+    yield median_of(while_ours, what="  throughput kept", unit="of bare", note=note)
+    yield median_of(while_theirs, what="  throughput kept by tcpdump -w", unit="of bare", note=note)
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
