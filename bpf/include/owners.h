@@ -170,4 +170,12 @@ int pt_received(struct bpf_raw_tracepoint_args *context)
 	return 0;
 }
 
+/* At functions that send or receive, whose first argument is the socket: instead of the two above. */
+SEC("kprobe")
+int pt_used(struct pt_regs *regs)
+{
+	note_user((struct sock *)regs->REG_ARGUMENT1, false);
+	return 0;
+}
+
 #endif

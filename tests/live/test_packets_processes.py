@@ -123,6 +123,8 @@ def _folders(folder: Path) -> list[str]:
     return names
 
 
+@pytest.mark.core
+@pytest.mark.sockets
 def test_a_servers_packets_are_its_workers(targets: Targets, taps: Taps, tmp_path: Path) -> None:
     """Those too that came before the worker accepted; and nobody else's are there."""
     worker, port = start_nginx(targets, tmp_path, SERVED)

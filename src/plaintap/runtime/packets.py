@@ -27,7 +27,7 @@ from plaintap.runtime.kernel_config import Filters, Wanted, pack_config
 from plaintap.runtime.packet_owners import open_sockets
 from plaintap.runtime.pcap_filter import compile_filter
 from plaintap.runtime.privileges import refused, require_network_capability
-from plaintap.runtime.sockets import kernel_release
+from plaintap.runtime.sockets import Way, kernel_release
 
 SNAPLEN_MAX = 262144
 """As of tcpdump."""
@@ -46,7 +46,11 @@ NUMBER = struct.Struct("<I")
 SOCK_CREATE, CONNECT4, CONNECT6, TCX_INGRESS, TCX_EGRESS = 2, 10, 11, 46, 47
 BEFORE = 1 << 3
 CGROUP_HOOKS = {"pt_created": SOCK_CREATE, "pt_connect4": CONNECT4, "pt_connect6": CONNECT6}
-TRACEPOINTS = {"pt_listen": "inet_sock_set_state", "pt_sent": "sock_send_length", "pt_received": "sock_recv_length"}
+LISTENING = ("pt_listen", "inet_sock_set_state")
+USES = {"pt_sent": "sock_send_length", "pt_received": "sock_recv_length"}
+"""Tracepoints since Linux 6.3 (6e6eda44b939)."""
+USERS = ("tcp_sendmsg", "tcp_recvmsg", "udp_sendmsg", "udp_recvmsg", "udpv6_sendmsg", "udpv6_recvmsg")
+"""Functions of older kernels; those of IPv6 may be in a module that is not loaded."""
 ENTRIES = {
     (True, False): "pt_in_ethernet",
     (True, True): "pt_out_ethernet",
@@ -115,15 +119,12 @@ class PacketKernel:
             translate(classic, ethernet=True)
 
     def _link_hooks(self, *, by_cgroup: bool) -> None:
-        for program, tracepoint in TRACEPOINTS.items():
-            try:
-                self._links.append(_native.link_raw_tracepoint(self._object.program_fd(program), tracepoint))
-            except _native.NativeError as error:
-                if error.errno != errno.ENOENT:  # before 6.3 a socket stays its creator's
-                    raise
-                if by_cgroup:  # the hooks that are left cannot ask for it
-                    hint = "--pid, --uid and --comm need no newer one"
-                    raise KernelError("--cgroup_path chooses packets from Linux 6.3 on", hint=hint) from error
+        program, tracepoint = LISTENING
+        self._links.append(_native.link_raw_tracepoint(self._object.program_fd(program), tracepoint))
+        sees_uses = (not is_forced(Way.KPROBE.value) and self._link_uses()) or self._link_users()
+        if by_cgroup and not sees_uses:  # the hooks that are left cannot ask for it
+            hint = "--pid, --uid and --comm need neither"
+            raise KernelError("--cgroup_path chooses packets from Linux 6.3 on, or with kprobes", hint=hint)
         root = _cgroup_root()
         if root is None:
             return
@@ -133,6 +134,30 @@ class PacketKernel:
                 self._links.append(_native.link_at(self._object.program_fd(program), fd, attach_type, 0))
         finally:
             os.close(fd)
+
+    def _link_uses(self) -> bool:
+        """False before 6.3."""
+        try:
+            for program, tracepoint in USES.items():
+                self._links.append(_native.link_raw_tracepoint(self._object.program_fd(program), tracepoint))
+        except _native.NativeError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return False
+        return True
+
+    def _link_users(self) -> bool:
+        """The same by kprobes; False where the kernel has none: a socket stays its creator's."""
+        program_fd = self._object.program_fd("pt_used")
+        linked = 0
+        for function in USERS:
+            try:
+                self._links += _native.link_kprobe(program_fd, function)
+                linked += 1
+            except _native.NativeError as error:
+                if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP):
+                    raise
+        return bool(linked)
 
     def _fill_entries(self) -> None:
         for index, program in enumerate(ENTRIES.values()):
