@@ -107,6 +107,11 @@ class Instruction(NamedTuple):
         return first in (0xE8, 0xE9, 0xEB) or 0x70 <= first <= 0x7F or (first == 0x0F and 0x80 <= code[1] <= 0x8F)
 
 
+_SEEN_MAX = 8192
+_seen: dict[bytes, Instruction] = {}
+"""By their bytes, those whose meaning is the same everywhere: programs of one compiler are full of the same ones."""
+
+
 class Branches(NamedTuple):
     """Every call and jump in a stretch of code, whether reached or not."""
 
@@ -147,8 +152,18 @@ class Decoder:
 
     def decode(self, vaddr: int, size: int) -> Iterator[Instruction]:
         """The instructions of a stretch in order; ends early where there is none."""
-        for raw in self._engine.disasm(self.elf.read(vaddr, size), vaddr):
-            yield self._convert(raw)
+        code = self.elf.read(vaddr, size)
+        for at, length, _, operands in self._fast_engine.disasm_lite(code, vaddr):
+            one = code[at - vaddr : at - vaddr + length]
+            known = _seen.get(one)
+            if known is None:
+                known = self._convert(next(self._engine.disasm(one, at)))
+                # Of a branch the operand is where it leads from here.
+                if known.slot is None and not operands.startswith("0x"):
+                    if len(_seen) >= _SEEN_MAX:
+                        _seen.clear()
+                    _seen[one] = known
+            yield known if known.vaddr == at else Instruction(at, *known[1:])
 
     def addresses(self, vaddr: int, size: int) -> Iterator[int]:
         """Where the instructions of a stretch begin, quickly."""

@@ -103,3 +103,18 @@ def test_refused_prefixes(tmp_path: Path) -> None:
     lock, segment = decode(tmp_path, bytes.fromhex("f0ff07 2e90"))
     assert lock.is_refused
     assert segment.is_refused
+
+
+def test_the_same_bytes_elsewhere(tmp_path: Path) -> None:
+    """A jump, a loop and a slot lead elsewhere from there, a move does not."""
+    once = bytes.fromhex("4889f8 eb05 e2fe 7405 ff2510000000")
+    instructions = decode(tmp_path, once + once)
+    half = len(instructions) // 2
+    for first, second in zip(instructions[:half], instructions[half:], strict=True):
+        assert second.vaddr == first.vaddr + len(once)
+        assert (second.code, second.mnemonic, second.writes, second.copies) == first[1:3] + first[5:7]
+        for before, after in ((first.target, second.target), (first.slot, second.slot)):
+            assert (before is None) == (after is None)
+            assert before is None or after == before + len(once)
+        if first.operands.startswith("0x"):
+            assert int(second.operands, 16) == int(first.operands, 16) + len(once)
