@@ -119,6 +119,21 @@ int pt_secret_log(struct pt_regs *regs)
 	return 0;
 }
 
+/* gnutls_record_uncork(gnutls_session_t, unsigned): writes inside it are of what was given before */
+SEC("uprobe")
+int pt_uncork_enter(struct pt_regs *regs)
+{
+	enter_call(regs, attach_cookie(regs), PT_UNCORK);
+	return 0;
+}
+
+SEC("uprobe")
+int pt_uncork_return(struct pt_regs *regs)
+{
+	finish_call(regs, attach_cookie(regs), current_thread());
+	return 0;
+}
+
 /* (*Conn).Read(buffer []byte), .Write, behind what checks the goroutine's stack */
 SEC("uprobe")
 int pt_go_enter(struct pt_regs *regs)

@@ -119,6 +119,8 @@ find_missing() {
 	need nginx any_command nginx
 	need tcpdump any_command tcpdump
 	need tshark any_command tshark
+	need wget any_command wget
+	need gnutls-bin any_command gnutls-cli
 	need libssl-dev test -e /usr/include/openssl/ssl.h
 	# Tests fetch packages of other suites than the host's.
 	need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg

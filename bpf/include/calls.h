@@ -11,6 +11,7 @@
 
 #define PT_DEPTH 4
 #define PT_HANDSHAKE 2 /* a frame's direction beside PT_READ and PT_WRITE */
+#define PT_UNCORK 3
 
 #define USED_FIRST 1 /* the first of the thread's two remembered sockets */
 #define USED_SECOND 2
@@ -20,6 +21,8 @@
 #define COOKIE_LIBRARY(cookie) ((__u16)(cookie))
 #define COOKIE_WRITE(cookie) (((cookie) >> 16) & 1)
 #define COOKIE_DONE_ARGUMENT(cookie) (((cookie) >> 20) & 7) /* 0: the return value counts */
+#define COOKIE_KEEPS(cookie)                                                                       \
+	(((cookie) >> 23) & 1) /* GnuTLS: what has to wait is kept, not refused */
 
 struct frame {
 	__u64 sp;

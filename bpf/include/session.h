@@ -25,7 +25,7 @@ struct session {
 	__u8 tls;	 /* TLS_ */
 	__u8 tls_tries;
 	__u8 left; /* its program has closed it; calls of other threads may still return */
-	__u8 pad;
+	__u8 kept; /* what the next write that succeeds reports was sent when it had to wait */
 };
 
 #define SEEKING 1	  /* counted in its process's `seekers` */

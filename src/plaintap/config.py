@@ -241,15 +241,39 @@ class GoTlsConfig(ModuleConfig, frozen=True, kw_only=True):
         return self.elfpath
 
 
+class GnuTlsConfig(ModuleConfig, frozen=True, kw_only=True):
+    """GnuTLS."""
+
+    section: ClassVar[str] = "gnutls"
+
+    gnutls: Annotated[
+        Text | None,
+        flag(
+            "--gnutls",
+            help="only this library, or this program with the library inside",
+            group=Group.WHAT,
+            metavar="PATH",
+            expects="a path",
+            hint="without --gnutls every library in use is captured",
+            default_text="every one in use",
+        ),
+    ] = None
+
+    @property
+    def only(self) -> str | None:
+        """See `ModuleConfig`."""
+        return self.gnutls
+
+
 class AllConfig(Model, frozen=True, kw_only=True):
     """`plaintap` without a module, and `plaintap run`."""
 
     section: ClassVar[str] = "all"
 
     modules: Annotated[
-        tuple[Literal["tls", "gotls"], ...],
+        tuple[Literal["tls", "gotls", "gnutls"], ...],
         flag("--modules", help="the modules to start", group=Group.WHAT, metavar="LIST"),
-    ] = ("tls", "gotls")
+    ] = ("tls", "gotls", "gnutls")
 
 
 class ReplayOptions(Model, frozen=True, kw_only=True):
@@ -262,7 +286,7 @@ class ReplayOptions(Model, frozen=True, kw_only=True):
     ] = False
 
 
-MODULES: dict[str, type[ModuleConfig]] = {"tls": TlsConfig, "gotls": GoTlsConfig}
+MODULES: dict[str, type[ModuleConfig]] = {"tls": TlsConfig, "gotls": GoTlsConfig, "gnutls": GnuTlsConfig}
 MODELS: tuple[type[Model], ...] = (CommonConfig, AllConfig, *MODULES.values(), ReplayOptions)
 """All there are, in the order of the documentation."""
 

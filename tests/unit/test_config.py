@@ -133,6 +133,7 @@ def test_defaults() -> None:
         ("all.modules", ["tls", "tls"], ("tls",)),
         ("tls.libssl", "/opt/libssl.so.3", "/opt/libssl.so.3"),
         ("gotls.elfpath", "/usr/bin/caddy", "/usr/bin/caddy"),
+        ("gnutls.gnutls", "/opt/libgnutls.so.30", "/opt/libgnutls.so.30"),
         ("tls.ssl_version", "3.0.13", "3.0.13"),
         ("replay.realtime", True, True),
     ],
@@ -197,8 +198,8 @@ def test_accepted(path: str, value: object, expected: object) -> None:
         ("mapsize", "0", "expected a size in KB per CPU from 1 to 1048576, got '0'"),
         ("mapsize", "1048577", "expected a size in KB per CPU from 1 to 1048576, got '1048577'"),
         ("mapsize", [8192], "expected a size in KB per CPU from 1 to 1048576, got [8192]"),
-        ("all.modules", "nss", "expected tls or gotls, got 'nss'"),
-        ("all.modules", "", "expected tls or gotls, got ''"),
+        ("all.modules", "nss", "expected tls, gotls or gnutls, got 'nss'"),
+        ("all.modules", "", "expected tls, gotls or gnutls, got ''"),
         ("tls.libssl", "", "expected a path, got ''"),
         ("tls.ssl_version", 3.0, "expected a version such as 3.0.13, got 3.0"),
         ("replay.realtime", "slow", "expected true or false, got 'slow'"),
@@ -226,7 +227,7 @@ def test_refused(path: str, value: object, message: str) -> None:
         ("body_limit", "x", "such as 500, 64k or 10MB"),
         ("duration", "0", "without --duration: until interrupted"),
         ("hex", "x", "without --hex: off"),
-        ("all.modules", "x", "without --modules: tls,gotls"),
+        ("all.modules", "x", "without --modules: tls,gotls,gnutls"),
     ],
 )
 def test_hints_are_a_next_step(path: str, value: object, hint: str) -> None:
@@ -307,7 +308,7 @@ def test_help_is_said_in_the_house_form(candidate: Option) -> None:
 
 def test_models_of_programs_take_keywords_only() -> None:
     assert TlsConfig(libssl="/x").libssl == "/x"
-    assert AllConfig().modules == ("tls", "gotls")
+    assert AllConfig().modules == ("tls", "gotls", "gnutls")
     assert ReplayOptions().realtime is False
     with pytest.raises(TypeError):
         TlsConfig("/x")  # type: ignore[call-arg]

@@ -44,6 +44,7 @@ _BASE = {
 _OF_MODULE = {
     "tls": {"opensslpath": "libssl", "sslversion": "ssl_version"},
     "gotls": {"elf_path": "elfpath"},
+    "gnutls": {"gnutlspath": "gnutls"},
 }
 _SAID_FOR_NOTHING = frozenset(
     {"btf_mode", "logger_addr", "event_collector_addr", "ecapture_q", "listen", "isboringssl"}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from plaintap import __version__
-from plaintap.cli import capture, completion, ctl, gotls, har, help, layouts, replay, run, tls  # noqa: A004 - named after its command
+from plaintap.cli import capture, completion, ctl, gnutls, gotls, har, help, layouts, replay, run, tls  # noqa: A004 - named after its command
 from plaintap.cli.command import Command, Parameter, Root
 from plaintap.errors import UsageError
 from plaintap.options import nearest
@@ -15,6 +15,7 @@ COMMANDS: tuple[Command, ...] = (
     capture.COMMAND,
     tls.COMMAND,
     gotls.COMMAND,
+    gnutls.COMMAND,
     run.COMMAND,
     replay.COMMAND,
     ctl.COMMAND,
@@ -25,7 +26,7 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 # What users of eCapture may type and this version cannot do; a name leaves the table with its feature.
-LATER_COMMANDS = frozenset("gnutls gnu nss nspr bash zsh mysqld postgres".split())
+LATER_COMMANDS = frozenset("nss nspr bash zsh mysqld postgres".split())
 FILTER_WORDS = frozenset("arp dst ether greater host icmp icmp6 ip ip6 less net not port portrange src tcp udp".split())
 """That an expression of pcap-filter(7) begins with."""
 LATER_FLAGS = {

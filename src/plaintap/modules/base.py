@@ -33,6 +33,8 @@ class Point:
     write: bool = False
     done_argument: int = 0
     """0: the return value is the count. 4 or 5: that argument (1-based) is a `size_t *`, and 1 returned is success."""
+    keeps: bool = False
+    """Of writing: what has to wait was taken all the same, and is not given again."""
     go: GoSpot | None = None
     """What a place in a Go function has to tell besides."""
 
@@ -53,6 +55,8 @@ class ProbePlan:
     """The libraries it asks the loader for, in one of which they are otherwise."""
     other_half: str = ""
     """The one of them that is half of this library: its libcrypto."""
+    has_layouts: bool = True
+    """Whether its structs are read by layouts of OpenSSL's family."""
     go: GoLayout | None = None
     """What the programs of Go need to know of the file."""
     notes: tuple[str, ...] = ()

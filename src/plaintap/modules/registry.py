@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from plaintap.modules.base import Module
+from plaintap.modules.gnutls import GNUTLS
 from plaintap.modules.gotls import GOTLS
 from plaintap.modules.openssl import OPENSSL
 
-MODULES: dict[str, Module] = {module.name: module for module in (OPENSSL, GOTLS)}
+MODULES: dict[str, Module] = {module.name: module for module in (OPENSSL, GOTLS, GNUTLS)}

@@ -40,8 +40,14 @@ OPENSSL_PROGRAMS = (
 BIO_PROGRAMS = ("pt_bio_write", "pt_bio_read_enter", "pt_bio_read_return")
 GO_PROGRAMS = ("pt_go_enter", "pt_go_return", "pt_go_handshake", "pt_go_keylog", "pt_go_close")
 GO_SECRETS_PROGRAMS = ("pt_go_keylog",)
-PROBE_PROGRAMS = (*OPENSSL_PROGRAMS, *GO_PROGRAMS)
-PROBES_OF = {"openssl": (*OPENSSL_PROGRAMS, *BIO_PROGRAMS), "gotls": GO_PROGRAMS}
+CORK_PROGRAMS = ("pt_uncork_enter", "pt_uncork_return")
+PROBE_PROGRAMS = (*OPENSSL_PROGRAMS, *GO_PROGRAMS, *CORK_PROGRAMS)
+GNUTLS_PROGRAMS = ("pt_call_enter", "pt_call_return", "pt_session_new", "pt_session_free", *CORK_PROGRAMS)
+PROBES_OF = {
+    "openssl": (*OPENSSL_PROGRAMS, *BIO_PROGRAMS),
+    "gotls": GO_PROGRAMS,
+    "gnutls": GNUTLS_PROGRAMS,
+}
 """By the family of libraries that they are for; of BIO_PROGRAMS only with type information."""
 TRACEPOINTS = {"pt_process_exit": "sched_process_exit", "pt_process_exec": "sched_process_exec"}
 CLOSE_TRACEPOINTS = {"pt_socket_state": "inet_sock_set_state", "pt_socket_destroy": "tcp_destroy_sock"}
@@ -135,13 +141,13 @@ class Programs:
         unwanted = set() if self._wanted.plaintext else set(NAME_PROGRAMS)
         if not self._wanted.secrets:
             unwanted |= set(GO_SECRETS_PROGRAMS)
-        for family, names in PROBES_OF.items():
-            for name in names:
-                if name in BIO_PROGRAMS and not self.core:
-                    continue  # not in the object
-                programs.set_autoload(name, family in self._families and name not in unwanted)
-                if self.multi:
-                    programs.set_attach_type(name, UPROBE_MULTI)
+        chosen = {name for family in self._families for name in PROBES_OF[family]} - unwanted
+        for name in {name for names in PROBES_OF.values() for name in names}:
+            if name in BIO_PROGRAMS and not self.core:
+                continue  # not in the object
+            programs.set_autoload(name, name in chosen)
+            if self.multi:
+                programs.set_attach_type(name, UPROBE_MULTI)
 
     def has(self, name: str) -> bool:
         """Whether this program was loaded: not every variant has every one."""

@@ -7,9 +7,9 @@ import pytest
 from fake_cli import Cli
 from msgspec.structs import replace
 
-from plaintap.config import CaptureConfig, CommonConfig, GoTlsConfig, ReplayConfig, TlsConfig
+from plaintap.config import CaptureConfig, CommonConfig, GnuTlsConfig, GoTlsConfig, ReplayConfig, TlsConfig
 
-ALL = {"tls": TlsConfig(), "gotls": GoTlsConfig()}
+ALL = {"tls": TlsConfig(), "gotls": GoTlsConfig(), "gnutls": GnuTlsConfig()}
 
 
 def tls_capture(**common: object) -> CaptureConfig:
@@ -103,7 +103,7 @@ def test_libssl_belongs_to_tls_and_run(cli: Cli) -> None:
     assert cli("run", "--libssl", "/x", "true").capture.modules == {**ALL, "tls": TlsConfig(libssl="/x")}
 
 
-@pytest.mark.parametrize("words", [[], ["all"], ["--modules", "tls,gotls"]])
+@pytest.mark.parametrize("words", [[], ["all"], ["--modules", "tls,gotls,gnutls"]])
 def test_bare_and_all_capture_everything(cli: Cli, words: list[str]) -> None:
     assert cli(*words).capture.modules == ALL
 
@@ -115,6 +115,13 @@ def test_gotls_is_a_module_of_its_own(cli: Cli, word: str, flag: str) -> None:
     assert cli(word, "-m", "keylog").capture.common.keylogfile == "plaintap_gotls_key.log"
     for words in (["--libssl", "/x"], ["all", "--libssl", "/x"]):
         assert "--libssl is no flag of `plaintap" in cli.refused(*words)
+
+
+@pytest.mark.parametrize("word", ["gnutls", "gnu"])
+def test_gnutls_is_a_module_of_its_own(cli: Cli, word: str) -> None:
+    assert cli(word, "--gnutls", "/x").capture.modules == {"gnutls": GnuTlsConfig(gnutls="/x")}
+    for model in ("keylog", "pcap", "text,keylog"):
+        assert "keys of GnuTLS are not in this version" in cli.refused(word, "-m", model)
 
 
 def test_modules_belongs_to_all_and_run(cli: Cli) -> None:
@@ -209,7 +216,7 @@ def test_words_that_are_no_command(cli: Cli) -> None:
     assert cli.refused("tlss") == "plaintap: no command tlss\n  hint: did you mean `plaintap tls`?\n"
     assert cli.refused("-v", "relpay", "x").endswith("did you mean `plaintap replay`?\n")
     assert "filter words need -m pcap" in cli.refused("port", "443")
-    assert "the module gnutls is not in this version" in cli.refused("gnutls", "-e", "/x")
+    assert "the module nss is not in this version" in cli.refused("nss", "-e", "/x")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

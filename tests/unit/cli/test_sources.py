@@ -82,6 +82,7 @@ VALUES = {
     "all.modules": ("tls", "['tls']"),
     "tls.libssl": ("/l", "'/l'"),
     "gotls.elfpath": ("/e", "'/e'"),
+    "gnutls.gnutls": ("/g", "'/g'"),
     "tls.ssl_version": ("3.0.13", "'3.0.13'"),
     "replay.realtime": ("1", "true"),
 }

@@ -23,6 +23,7 @@ from plaintap.runtime.programs import (
     GO_PROGRAMS,
     GO_SECRETS_PROGRAMS,
     NAME_PROGRAMS,
+    OPENSSL_PROGRAMS,
     PROBE_PROGRAMS,
     TRACEPOINTS,
     UPROBE_MULTI,
@@ -233,7 +234,7 @@ def test_without_type_information_other_programs_are_loaded(
     kernel = load()
     (loaded,) = native.objects
     assert loaded.image == installed("noncore")
-    assert loaded.autoload == {name: name not in GO_PROGRAMS for name in PROBE_PROGRAMS}
+    assert loaded.autoload == {name: name in OPENSSL_PROGRAMS for name in PROBE_PROGRAMS}
     assert loaded.attach_types == dict.fromkeys(PROBE_PROGRAMS, UPROBE_MULTI)
     assert native.tracepoints == [*TRACEPOINTS.values(), "sys_exit"]
     assert (kernel.way, kernel.sees_hellos) == (None, False)
