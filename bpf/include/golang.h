@@ -547,20 +547,25 @@ static __always_inline void begin_go_handshake(struct pt_regs *regs, __u64 cooki
 	struct session *session;
 	struct goroutine_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	struct goroutine goroutine;
+	bool renewed;
 	__u64 conn;
 
 	if (!wanted(key.tgid))
 		return;
 	conn = go_conn(regs, cookie);
 	session = known_session(conn);
-	if (session &&
-	    (session->left || is_new_conn(conn, cookie))) /* another Conn in the same place */
+	renewed = session && (session->left || is_new_conn(conn, cookie));
+	if (renewed) /* another Conn in the same place */
 		end_session(regs, conn);
 	if (!find_goroutine(regs, cookie, &goroutine))
 		return;
 	key.g = goroutine.g;
 #ifdef PT_CORE
 	forget_sought(&key);
+	/* The call around it was taken for one of the Conn before, whose socket was known. */
+	if (renewed && go_descriptor(find_go_layout(COOKIE_LIBRARY(cookie)), conn,
+				     regs->REG_IP - COOKIE_VADDR(cookie)) < 0)
+		seek_go_socket(&key, PT_WRITE);
 #endif
 	if (SETTING(secrets) && bpf_map_update_elem(&pt_go_handshakes, &key, &conn, BPF_ANY))
 		count(PT_MAP_FULL, 1);
