@@ -7,11 +7,13 @@ request whatever its route. By the Unix socket, which only its owner can open, n
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,8 +22,31 @@ from plaintap.api.answers import BUSY, INVALID, RefusedError, refusal
 BODY_MAX_BYTES = 1 << 20
 REQUESTS_PER_S = 100
 BURST = 200
+BODY_S = 10.0
 _BEARER = "bearer "
+_TOKEN_NAME = re.compile(
+    r"(^|[&;])(access[_-]?token|token|authorization|auth|bearer|api[_-]?key)(=|[&;]|$)", re.IGNORECASE
+)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]\s]+)(?::([0-9]{1,5}))?")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Rate:
+    """How much may be asked at once, and then each second."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._left = float(BURST)
+        self._looked_s = now_s()
+
+    def take(self) -> None:
+        """One request. Raises RefusedError."""
+        now_s = self._now_s()
+        self._left = min(BURST, self._left + (now_s - self._looked_s) * REQUESTS_PER_S)
+        self._looked_s = now_s
+        if self._left < 1:
+            raise RefusedError(BUSY, f"more than {REQUESTS_PER_S} requests a second", status=429)
+        self._left -= 1
 
 
 class Guard:
@@ -40,9 +65,9 @@ class Guard:
         self._token = token
         self._host = host.strip("[]").lower()
         self._port = port
-        self._now_s = now_s
-        self._left = float(BURST)
-        self._looked_s = now_s()
+        self._known = Rate(now_s)
+        self._strangers = Rate(now_s)
+        """Of their own, so that they keep nobody out."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI; whatever is no HTTP request is not served."""
@@ -53,20 +78,30 @@ class Guard:
             return
         try:
             self._check(scope)
-            receive = await _bounded(receive, _headers(scope))
+            async with asyncio.timeout(BODY_S):
+                receive = await _bounded(receive, _headers(scope))
+        except TimeoutError:
+            await refusal(RefusedError(INVALID, "the body did not come in time", status=408))(scope, receive, send)
+            return
         except RefusedError as error:
             await refusal(error)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        self._check_rate()
-        if any(name == "token" for name, _ in parse_qsl(scope["query_string"].decode("latin-1"))):
-            raise RefusedError(INVALID, "a token in an address is seen by others: send it as Authorization: Bearer")
+        try:
+            self._check_who(scope)
+        except RefusedError:
+            self._strangers.take()
+            raise
+        self._known.take()
+
+    def _check_who(self, scope: Scope) -> None:
+        self._check_query(scope["query_string"])
         if self._token is None:
             return
         headers = _headers(scope)
-        self._check_host(headers.get("host", ""))
+        self._check_host(headers.get("host", ""), scope["scheme"])
         self._check_origin(headers.get("origin"), headers.get("host", ""), scope["scheme"])
         given = headers.get("authorization", "")
         right = given[: len(_BEARER)].lower() == _BEARER and hmac.compare_digest(
@@ -75,17 +110,15 @@ class Guard:
         if not right:
             raise RefusedError(INVALID, "Authorization: Bearer TOKEN is missing or wrong", status=401)
 
-    def _check_rate(self) -> None:
-        now_s = self._now_s()
-        self._left = min(BURST, self._left + (now_s - self._looked_s) * REQUESTS_PER_S)
-        self._looked_s = now_s
-        if self._left < 1:
-            raise RefusedError(BUSY, f"more than {REQUESTS_PER_S} requests a second", status=429)
-        self._left -= 1
+    def _check_query(self, query: bytes) -> None:
+        """By whatever name it is there."""
+        text = unquote_plus(query.decode("latin-1"))
+        if _TOKEN_NAME.search(text) or (self._token and self._token in text):
+            raise RefusedError(INVALID, "a token in an address is seen by others: send it as Authorization: Bearer")
 
-    def _check_host(self, given: str) -> None:
+    def _check_host(self, given: str, scheme: str) -> None:
         """A page whose name leads here by DNS has that name in Host."""
-        name, port = _name_and_port(given)
+        name, port = _name_and_port(given, usual_port=443 if scheme == "https" else 80)
         if port == self._port and (name == self._host or (name in _LOCAL_NAMES and self._is_here)):
             return
         if port == self._port and self._host in ("0.0.0.0", "::") and (name in _LOCAL_NAMES or _is_address(name)):  # noqa: S104 - compared only
@@ -111,11 +144,12 @@ def _headers(scope: Scope) -> Mapping[str, str]:
     return found
 
 
-def _name_and_port(host: str) -> tuple[str, int]:
-    name, colon, port = host.rpartition(":")
-    if not colon or not port.isdecimal() or len(port) > 5:
-        return host.strip("[]").lower(), -1
-    return name.strip("[]").lower(), int(port)
+def _name_and_port(host: str, *, usual_port: int) -> tuple[str, int]:
+    """Port -1 for what is none."""
+    found = _HOST.fullmatch(host.lower())
+    if not found:
+        return "", -1
+    return found[1].strip("[]"), int(found[2]) if found[2] else usual_port
 
 
 def _is_address(name: str) -> bool:

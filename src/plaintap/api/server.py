@@ -9,48 +9,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import os
 import secrets
 import socket
+import ssl
 import stat
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from plaintap.api.connections import SILENT_S, Acceptor
 from plaintap.api.guard import Guard
 from plaintap.api.routes import Api
 from plaintap.config import CommonConfig
 from plaintap.errors import OutputError, UsageError, reason
 from plaintap.trusted import open_trusted
 
-CONNECTIONS_MAX = 200
-ACCEPTED_AT_ONCE = 32
-HEAD_S = 10.0
-"""A connection that has not asked anything by then is closed."""
-SHUTDOWN_S = 2
+BACKLOG = 128
+SHUTDOWN_S = 2.0
+"""For answers that are on their way when it ends."""
+HEAD_MAX_BYTES = 16 << 10
 SOCKETS = Path("/run/plaintap")
 TOKEN_BYTES = 24
 TOKEN_MIN, TOKEN_MAX = 16, 4096
-
-
-class Bounded(H11Protocol):
-    """Of silent connections there are not many, nor for long."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS_MAX:
-            transport.abort()
-            return
-        self.loop.call_later(HEAD_S, self._end_if_silent)
-
-    def _end_if_silent(self) -> None:
-        asked_once: object = self.cycle
-        if asked_once is None and not self.transport.is_closing():
-            self.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +72,7 @@ class Server:
         self._common = common
         self._address = Address.of(common.listen)
         _refuse_open_address(self._address, common)
+        self._context = _context(common)
         self.token_is_ours = common.token_file is None
         self.token = read_token(common.token_file) if common.token_file else secrets.token_urlsafe(TOKEN_BYTES)
         self._tcp = _bind(self._address)
@@ -96,7 +83,8 @@ class Server:
         except BaseException:
             self._tcp.close()
             raise
-        self._servers: list[uvicorn.Server] = []
+        self._end: Callable[[], object] = lambda: None
+        self._ended = False
         self._thread: threading.Thread | None = None
         self._api: Api | None = None
 
@@ -110,29 +98,37 @@ class Server:
         """Serves from a thread of its own."""
         self._api = api
         app = api.app()
-        tls: dict[str, Any] = {}
-        if self._common.tls_cert:
-            tls = {"ssl_certfile": self._common.tls_cert, "ssl_keyfile": self._common.tls_key}
         guarded = Guard(app, token=self.token, host=self._address.host, port=self.port)
-        self._servers = [_server(guarded, **tls), _server(Guard(app))]
-        self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
+        acceptors = (
+            Acceptor(_config(guarded), self._tcp, self._context),
+            Acceptor(_config(Guard(app)), self._unix, None),
+        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(acceptors)), name="api", daemon=True)
         self._thread.start()
 
-    def _serve(self) -> None:
-        async def both() -> None:
-            sockets = (self._tcp, self._unix)
-            await asyncio.gather(
-                *(server.serve(sockets=[listening]) for server, listening in zip(self._servers, sockets, strict=True))
-            )
-
-        asyncio.run(both())
+    async def _serve(self, acceptors: Sequence[Acceptor]) -> None:
+        loop = asyncio.get_running_loop()
+        # What clients do wrong is theirs to know, and what they send is for no log.
+        loop.set_exception_handler(lambda _loop, _context: None)
+        ending = asyncio.Event()
+        self._end = partial(loop.call_soon_threadsafe, ending.set)
+        tasks = [loop.create_task(acceptor.run()) for acceptor in acceptors]
+        if self._ended:
+            ending.set()
+        await ending.wait()
+        if requests := [request for acceptor in acceptors for request in acceptor.requests]:
+            await asyncio.wait(requests, timeout=SHUTDOWN_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self) -> None:
         """A second call does nothing."""
         if self._api:
             self._api.ending = True
-        for server in self._servers:
-            server.should_exit = True
+        self._ended = True
+        with contextlib.suppress(RuntimeError):  # its loop has ended already
+            self._end()
         if self._thread:
             self._thread.join(2 * SHUTDOWN_S + 1)
             self._thread = None
@@ -142,21 +138,37 @@ class Server:
             self.path.unlink()
 
 
-def _server(app: Guard, **tls: Any) -> uvicorn.Server:  # noqa: ANN401 - as uvicorn names them
+def _config(app: Guard) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=Bounded,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
-        backlog=ACCEPTED_AT_ONCE,
         server_header=False,
-        timeout_keep_alive=int(HEAD_S),
-        timeout_graceful_shutdown=SHUTDOWN_S,
-        **tls,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=HEAD_MAX_BYTES,
+        timeout_keep_alive=int(SILENT_S),
     )
-    return uvicorn.Server(config)
+    config.load()
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+    return config
+
+
+def _context(common: CommonConfig) -> ssl.SSLContext | None:
+    """Raises UsageError for files that are no certificate and its key."""
+    if not common.tls_cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(common.tls_cert, common.tls_key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        said = reason(error) if isinstance(error, OSError) else str(error)
+        raise UsageError(
+            f"--tls-cert and --tls-key: {common.tls_cert} and {common.tls_key} cannot be used: {said}",
+            hint="a certificate chain and its key in PEM, the key without a password",
+        ) from error
+    return context
 
 
 def _refuse_open_address(address: Address, common: CommonConfig) -> None:
@@ -197,7 +209,7 @@ def _bind(address: Address) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(where)
-        listening.listen(CONNECTIONS_MAX)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise OutputError(f"cannot listen at {address.name}: {reason(error)}", hint=_who_has(address.port)) from error
@@ -223,7 +235,7 @@ def _bind_unix(path: Path) -> socket.socket:
             path.unlink()
         listening.bind(str(path))
         path.chmod(0o600)
-        listening.listen(CONNECTIONS_MAX)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise OutputError(f"cannot listen at {path}: {reason(error)}", hint=f"rm -r {path.parent}") from error

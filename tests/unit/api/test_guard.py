@@ -95,6 +95,25 @@ def test_a_rate() -> None:
     assert seen == [200] * BURST + [429]
 
 
+def test_strangers_use_up_nobodys_rate_but_their_own() -> None:
+    app = guarded()
+    strangers = [ask(app, "GET", "/", headers={"Host": "localhost:28256"}).status for _ in range(BURST + 1)]
+    assert strangers == [401] * BURST + [429]
+    assert ask(app, "GET", "/", headers=RIGHT).status == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["access_token=x", "a=1&TOKEN=x", "auth", "api-key=x", "%74oken=x", "q=a+token+of+some+length"]
+)
+def test_a_token_in_the_address_by_any_name(query: str) -> None:
+    assert ask(guarded(), "GET", "/", headers=RIGHT, query=query).status == 400
+
+
+def test_the_usual_port_need_not_be_said() -> None:
+    app = Guard(api().app(), token=TOKEN, host="localhost", port=80)
+    assert ask(app, "GET", "/", headers={**RIGHT, "Host": "localhost"}).status == 200
+
+
 def test_by_the_unix_socket_no_token_is_asked_for_but_bounds_hold() -> None:
     app = Guard(api().app())
     assert ask(app, "GET", "/").status == 200
