@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from plaintap.api.answers import NOT_FOUND, REFUSED, RefusedError
 from plaintap.config import MODULES, CommonConfig, ModuleConfig
 from plaintap.errors import UsageError
@@ -51,7 +53,9 @@ _SAID_FOR_NOTHING = frozenset(
 )
 """Of eCapture's, without a meaning here for one module; accepted when empty."""
 _ALL_WHEN_ZERO = ("pid", "uid")
-_FIXED = frozenset({"listen", "token_file", "tls_cert", "tls_key", "listen_insecure", "config", "sample", "ready_fd"})
+_FIXED = frozenset(
+    "listen token_file tls_cert tls_key listen_insecure config sample ready_fd record count duration strict".split()
+)
 """Ours that a running process does not change."""
 
 
@@ -67,16 +71,25 @@ def module_of(route: str) -> str:
 
 
 def configure(name: str, common: CommonConfig, given: Mapping[str, Any]) -> tuple[CommonConfig, ModuleConfig]:
-    """The running options of the command line, changed by what a client sent. Raises RefusedError naming the field."""
+    """What a client sent: whom to capture as it says, everybody where it does not; the rest from the command line.
+
+    Raises RefusedError naming the field.
+    """
     model = MODULES[name]
+    common = replace(common, pid=(), uid=None, comm=None, cgroup_path=None)
     layer = _layer(name, given)
     known = {option.key for option in settable(name)}
     for key, setting in layer.items():
+        if key in _FIXED:
+            raise RefusedError(REFUSED, f"{setting.label}: is of the whole process, set on its command line")
         if key not in known:
             near = nearest(setting.label, [*known, *_BASE, *_OF_MODULE.get(name, ())])
             hint = f"; did you mean {near}?" if near else ""
             raise RefusedError(REFUSED, f"unknown field {setting.label!r}{hint}")
-    return _changed(CommonConfig, common, layer), _changed(model, model(), layer)
+    changed = _changed(CommonConfig, common, layer)
+    if any(item.strip().startswith("har") for item in changed.format.split(",")):
+        raise RefusedError(REFUSED, "format: har is one document, which a module that comes and goes cannot write")
+    return changed, _changed(model, model(), layer)
 
 
 def settable(name: str) -> list[Option]:
@@ -90,18 +103,23 @@ def _options(model: type[Model]) -> list[Option]:
 
 def _layer(name: str, given: Mapping[str, Any]) -> Layer:
     foreign = {**_BASE, **_OF_MODULE.get(name, {})}
-    is_foreign = any(key in foreign or key in _SAID_FOR_NOTHING for key in given)
+    # Under our names no pid is 0: who sends that means all, and the user with it.
+    is_foreign = _is_zero(given.get("pid")) or any(key in foreign or key in _SAID_FOR_NOTHING for key in given)
     layer: dict[str, Setting] = {}
     for key, value in given.items():
         if key in _SAID_FOR_NOTHING:
             _refuse_meaning(key, value)
             continue
-        if value is None or (key in _ALL_WHEN_ZERO and value == 0 and (is_foreign or key == "pid")):
+        if value is None or (key in _ALL_WHEN_ZERO and _is_zero(value) and is_foreign):
             continue
         if value == "" and (is_foreign or key in foreign):
             continue
         layer[foreign.get(key, key)] = Setting(value, key)
     return layer
+
+
+def _is_zero(value: object) -> bool:
+    return type(value) is int and value == 0
 
 
 def _refuse_meaning(key: str, value: object) -> None:

@@ -27,6 +27,8 @@ def refuse_what_cannot_listen(common: CommonConfig) -> None:
         raise UsageError(
             "--record does not go with --listen: modules come and go", hint="one capture: without --listen"
         )
+    if common.count:
+        raise UsageError("--count does not go with --listen: each module would count its own", hint="--duration")
     if common.sample:
         raise UsageError("--sample does not go with --listen", hint="plaintap --sample")
     if "har" in (common.format or ""):

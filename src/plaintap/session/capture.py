@@ -77,6 +77,8 @@ class Capture:
         self._reporter = reporter
         self._signals: Signals | None = None
         self._stopping = False
+        self.had_enough = False
+        """It ended because enough was shown, or nobody looks any more."""
         require_capabilities()
         for pid in common.pid:
             if not process_is_alive(pid):
@@ -109,7 +111,7 @@ class Capture:
         self.pipeline = Pipeline(
             common,
             clock_offset_ns=offset_ns,
-            stop=self.stop,
+            stop=self._have_enough,
             learn=self._learn,
             reporter=self._reporter,
             processes=self._processes,
@@ -312,6 +314,10 @@ class Capture:
     def stop(self) -> None:
         """Ends `run` soon; safe in a signal handler and from other threads."""
         self._stopping = True
+
+    def _have_enough(self) -> None:
+        self.had_enough = True
+        self.stop()
 
     def _interrupted(self) -> None:
         self.stop()

@@ -26,6 +26,8 @@ LOOK_S = 0.05
 ENDS_S = 30.0
 """How long the end of a capture is waited for; its queues give up long before."""
 
+MakeCapture = Callable[..., Any]
+"""As `Capture` is made."""
 INIT, START, RUN, CLOSE, FAILED = "init", "start", "run", "close", "failed"
 
 
@@ -77,7 +79,10 @@ class Module:
         *,
         reporter: Reporter,
         watch: Callable[[Sequence[Message]], None],
+        past: Totals | None = None,
+        capture: MakeCapture = Capture,
     ) -> None:
+        """`past` is what those before it in its place have counted."""
         self.name = name
         self.common = common
         self.config = config
@@ -85,8 +90,13 @@ class Module:
         self.why = ""
         """What went wrong."""
         self.exit_code = 0
+        self.had_enough = False
+        """Nobody looks any more at what it shows."""
+        self._past = past or Totals()
+        self._last: Totals | None = None
         self._reporter = ModuleReporter(name, reporter)
         self._watch = watch
+        self._make = capture
         self._capture: Capture | None = None
         self._thread: threading.Thread | None = None
 
@@ -94,7 +104,7 @@ class Module:
         """init and start: everything is attached, and still. Raises PlaintapError, and then nothing is left of it."""
         config = CaptureConfig(common=self.common, modules={self.name: self.config})
         try:
-            capture = Capture(config, command=None, reporter=self._reporter, watch=self._watch)
+            capture = self._make(config, command=None, reporter=self._reporter, watch=self._watch)
         except PlaintapError as error:
             self.state, self.why = FAILED, error.message
             raise
@@ -124,6 +134,10 @@ class Module:
         self._thread = threading.Thread(target=self._run, name=self.name)
         self._thread.start()
 
+    def begin_from(self, past: Totals) -> None:
+        """What those before it have counted, now that they have ended."""
+        self._past = past
+
     def pause(self) -> None:
         """Its programs make no more records."""
         if self._capture:
@@ -142,7 +156,8 @@ class Module:
                 capture.run()
             finally:
                 self.state = CLOSE
-                totals = capture.close()
+                self._last = totals = capture.close()
+                self.had_enough = capture.had_enough
             self.exit_code = capture.exit_code(totals)
         except Exception as error:  # noqa: BLE001 - a thread's outer edge: the other modules go on
             self.state = FAILED
@@ -152,11 +167,12 @@ class Module:
         finally:
             capture.undo()
 
-    def stop(self) -> None:
-        """Ends it soon; `join` waits for that."""
+    def stop(self, *, hurry: bool) -> None:
+        """Ends it soon; `join` waits for that. With `hurry` nobody who reads its outputs is waited for long."""
         if self._capture:
             self._capture.stop()
-            self._capture.pipeline.hurry()
+            if hurry:
+                self._capture.pipeline.hurry()
 
     def join(self) -> None:
         """Until it has ended and nothing of it is left."""
@@ -168,32 +184,62 @@ class Module:
         """Whether its records come."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def totals(self) -> Totals:
+        """Of it and all before it; while it runs at most a second old."""
+        now = self._last or (self._capture.seen if self._capture else None)
+        return joined([self._past, now]) if now else self._past
+
     def status(self) -> dict[str, Any]:
-        """For people and programs; counters are at most a second old."""
-        totals = self._capture.seen if self._capture else None
+        """For people and programs."""
+        totals = self.totals
         return {
             "module": self.name,
             "state": self.state,
             **({"why": self.why} if self.why else {}),
             "targets": list(self._capture.targets()) if self._capture and self.is_running else [],
-            "processes": totals.processes if totals else 0,
-            "connections": totals.connections if totals else 0,
-            "exchanges": totals.exchanges if totals else 0,
-            "bytes": totals.bytes if totals else 0,
-            "losses": dict(totals.losses) if totals else {},
+            "processes": totals.processes,
+            "connections": totals.connections,
+            "exchanges": totals.exchanges,
+            "bytes": totals.bytes,
+            "losses": dict(totals.losses),
         }
+
+
+def joined(each: Sequence[Totals]) -> Totals:
+    """Their sum; a process that two of them saw counts twice."""
+    whole = Totals()
+    for totals in each:
+        whole.processes += totals.processes
+        whole.connections += totals.connections
+        whole.exchanges += totals.exchanges
+        whole.bytes += totals.bytes
+        whole.lost_bytes += totals.lost_bytes
+        whole.unattributed += totals.unattributed
+        for name, number in totals.losses.items():
+            whole.losses[name] = whole.losses.get(name, 0) + number
+    return whole
 
 
 class ModuleHost:
     """All modules of one process. Changes are made one at a time, whoever asks for them."""
 
     def __init__(
-        self, config: CaptureConfig, *, reporter: Reporter, watch: Callable[[Sequence[Message]], None]
+        self,
+        config: CaptureConfig,
+        *,
+        reporter: Reporter,
+        watch: Callable[[Sequence[Message]], None],
+        capture: MakeCapture = Capture,
     ) -> None:
+        """`watch` is shown every message of every module."""
         self._config = config
+        self._make = capture
         self._reporter = reporter
         self._watch = watch
         self._modules: dict[str, Module] = {}
+        self._coming: Module | None = None
+        """That a change is about to put in the place of another."""
         self._changing = threading.Lock()
         self._stopping = False
         self._began = time.monotonic()
@@ -205,13 +251,23 @@ class ModuleHost:
         return self._config.common
 
     def start(self) -> None:
-        """All modules of the command line. Raises PlaintapError of the first that cannot start."""
-        try:
-            for name, config in self._config.modules.items():
+        """All modules of the command line; one that cannot is told of, and the others go on.
+
+        Raises the PlaintapError of the first when none is left.
+        """
+        failures: list[tuple[str, PlaintapError]] = []
+        for name, config in self._config.modules.items():
+            try:
                 self.change(name, self._config.common, config)
-        except BaseException:
-            self.close()
-            raise
+            except PlaintapError as error:
+                failures.append((name, error))
+            except BaseException:
+                self.close()
+                raise
+        if len(failures) == len(self._config.modules):
+            raise failures[0][1]
+        for name, failure in failures:
+            self._reporter.notice(f"{name}: {failure.message}; the other modules go on")
 
     def change(self, name: str, common: CommonConfig, config: ModuleConfig) -> None:
         """This module with this configuration, in force when this returns. Raises PlaintapError: all is as before."""
@@ -219,17 +275,24 @@ class ModuleHost:
             old = self._modules.get(name)
             running = old if old and old.is_running else None
             self._refuse_shared_packets(common)
-            new = Module(name, common, config, reporter=self._reporter, watch=self._watch)
+            past = old.totals if old else None
+            new = Module(
+                name, common, config, reporter=self._reporter, watch=self._watch, past=past, capture=self._make
+            )
             try:
+                self._coming = new
                 new.prepare()
                 new.begin(instead_of=running)
             except BaseException:
                 if running is None:
                     self._modules[name] = new
                 raise
+            finally:
+                self._coming = None
             self._modules[name] = new
             if old:
                 self._end(old)
+                new.begin_from(old.totals)
 
     def _refuse_shared_packets(self, common: CommonConfig) -> None:
         if not common.wants_packets:
@@ -241,7 +304,7 @@ class ModuleHost:
                 raise UsageError(f"{module.name} writes packets to {path}", hint="pcapfile names another file")
 
     def _end(self, module: Module) -> None:
-        module.stop()
+        module.stop(hurry=False)
         module.join()
         self._past_exit_code = self._past_exit_code or module.exit_code
 
@@ -260,10 +323,12 @@ class ModuleHost:
 
     def status(self) -> dict[str, Any]:
         """Everything, for people and programs."""
+        coming = self._coming
         return {
             "uptime_s": round(time.monotonic() - self._began, 3),
             "pid": os.getpid(),
             "modules": [module.status() for module in list(self._modules.values())],
+            "coming": {"module": coming.name, "state": coming.state} if coming else None,
         }
 
     def configuration(self, name: str) -> Mapping[str, Any] | None:
@@ -272,12 +337,14 @@ class ModuleHost:
         return None if module is None else {**asdict(module.common), **asdict(module.config)}
 
     def wait(self) -> None:
-        """Until a signal, `stop` or the duration."""
+        """Until a signal, `stop`, the duration, or the reader of standard output has gone."""
         Signals(self.stop, None)
         ends = self._config.common.duration_s
         deadline = self._began + ends if ends else float("inf")
         while not self._stopping and time.monotonic() < deadline:
             time.sleep(LOOK_S)
+            if any(module.had_enough for module in list(self._modules.values())):
+                return
 
     def stop(self) -> None:
         """Ends `wait` soon; safe in a signal handler."""
@@ -288,7 +355,7 @@ class ModuleHost:
         with self._changing:
             modules = list(self._modules.values())
             for module in modules:
-                module.stop()
+                module.stop(hurry=True)
             for module in modules:
                 module.join()
         return self._past_exit_code or max((module.exit_code for module in modules), default=0)

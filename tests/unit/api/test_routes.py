@@ -65,12 +65,23 @@ def test_ecaptures_configuration(route: str) -> None:
     assert module == TlsConfig(libssl="/opt/libssl.so.3")
 
 
-def test_our_names_begin_from_the_command_line() -> None:
-    bench = Bench(CommonConfig(comm="nginx", pid=(7,)))
-    assert bench.post("/gotls", {"uid": 0, "pid": None, "elfpath": "/srv/app"}).status == 200
+def test_our_names_begin_from_the_command_line_but_whom_to_capture() -> None:
+    bench = Bench(CommonConfig(comm="nginx", pid=(7,), cgroup_path="/sys/fs/cgroup/a", mapsize=512, verbose=1))
+    assert bench.post("/gotls", {"uid": 0, "pid": None, "mapsize": None, "elfpath": "/srv/app"}).status == 200
     ((_, common, module),) = bench.host.changes
-    assert (common.uid, common.comm, common.pid) == (0, "nginx", (7,))
+    assert (common.uid, common.comm, common.pid, common.cgroup_path) == (0, None, (), None)
+    assert (common.mapsize, common.verbose) == (512, 1)
     assert module == GoTlsConfig(elfpath="/srv/app")
+
+
+@pytest.mark.parametrize(
+    "given", [{"pid": 0, "uid": 0}, {"pid": 0, "uid": 0, "opensslpath": ""}, {"truncate_size": 0, "uid": 0}]
+)
+def test_zero_is_everybody_to_ecaptures_clients(given: dict[str, object]) -> None:
+    bench = Bench(CommonConfig(pid=(7,), uid=7))
+    assert bench.post("/tls", given).status == 200
+    ((_, common, _),) = bench.host.changes
+    assert (common.uid, common.pid) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -81,7 +92,9 @@ def test_our_names_begin_from_the_command_line() -> None:
         ("/tls", {"pid": {"a": 1}}, 400, 5, "pid"),
         ("/tls", {"listen": "x", "elfpath": "/a"}, 400, 5, "unknown field 'elfpath'"),
         ("/tls", {"logger_addr": "tcp://192.0.2.1:1"}, 400, 5, "logger_addr"),
-        ("/tls", {"token_file": "/etc/passwd"}, 400, 5, "unknown field 'token_file'"),
+        ("/tls", {"token_file": "/etc/passwd"}, 400, 5, "token_file: is of the whole process"),
+        ("/tls", {"record": "/tmp/x"}, 400, 5, "record: is of the whole process"),
+        ("/tls", {"format": "text,har:/tmp/x"}, 400, 5, "format: har is one document"),
         ("/tls", [1], 400, 4, "no JSON object"),
         ("/gnutls2", {}, 400, 3, "did you mean gnutls?"),
         ("/close/tls", None, 400, 3, "tls is not running"),
