@@ -30,6 +30,7 @@ class Api:
         (port,) = re.findall(r"API at http://localhost:(\d+)", tap.err)
         (token,) = re.findall(r"told only here: (\S+)", tap.err)
         self.port = int(port)
+        self.token = str(token)
         self.headers = {"Authorization": f"Bearer {token}"}
 
     def ask(self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Answer:
