@@ -134,11 +134,11 @@ find_missing() {
 		need nghttp2-client any_command nghttp
 		need nodejs any_command node
 		need systemd any_command systemd-analyze
+		need wrk any_command wrk
 		;;
 	bench)
 		need wrk any_command wrk
 		need nodejs any_command node
-		need systemd any_command systemd-analyze
 		need golang-go any_command go
 		;;
 	vm)

@@ -8,8 +8,9 @@ import resource
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.timeout(600)
 LISTEN = ("--listen", "localhost:0")
 CHANGES = {"some": 10, "many": 50}
 SILENT = 1000
+LARGE_BYTES = 100_000_000
+STATE_MS = 50
 NGINX = """
     server {{
         listen {host}:{port} ssl;
@@ -174,17 +177,25 @@ def test_ctl(targets: Targets, taps: Taps, tmp_path: Path) -> None:
     assert "no plaintap with --listen has pid" in ctl(tap, "status").stderr
 
 
-def test_silent_connections_keep_nobody_out(taps: Taps) -> None:
-    tap = taps.ready(*LISTEN, "--comm", "curl")
-    api = Api(tap)
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "half a head"])
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "TLS"])
+def test_silent_connections_keep_nobody_out(targets: Targets, taps: Taps, tls: bool, said: bytes) -> None:
+    keys = ("--tls-cert", targets.certificate, "--tls-key", targets.key) if tls else ()
+    tap = taps.ready(*LISTEN, *keys, "--comm", "curl")
+    api = Api(tap, certificate=Path(targets.certificate) if tls else None)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * SILENT), hard))
     silent: list[socket.socket] = []
     try:
-        silent += (socket.create_connection(("localhost", api.port)) for _ in range(SILENT))
-        assert resources(tap)[1] < SILENT
+        for number in range(SILENT):
+            silent.append(socket.create_connection(("localhost", api.port)))
+            with suppress(ConnectionError):  # of those that had to go already
+                silent[-1].send(said)
+            if not number % 100:
+                assert api.ask("GET", "/").status == 200
+        assert api.ask("GET", "/").status == 200
+        assert resources(tap)[1] < SILENT / 4
         assert "tls: run" in ctl(tap).stdout
-        until_answered(api)
     finally:
         for each in silent:
             each.close()
@@ -192,16 +203,60 @@ def test_silent_connections_keep_nobody_out(taps: Taps) -> None:
     tap.stop().check_clean()
 
 
-def until_answered(api: Api) -> None:
-    """Once the silent ones were closed."""
-    for _ in range(300):
-        try:
-            assert api.ask("GET", "/").status == 200
-        except OSError:
-            threading.Event().wait(0.1)
-        else:
-            return
-    raise AssertionError("never answered")
+@pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
+@pytest.mark.parametrize("stranger", [False, True], ids=["with the token", "without"])
+def test_a_large_body_is_not_taken(taps: Taps, chunked: bool, stranger: bool) -> None:
+    tap = taps.ready(*LISTEN, "--comm", "curl")
+    api = Api(tap)
+    before_kb = resident_kb(tap)
+    words = [require_command("curl"), "-sS", "-m", "60", "-o", os.devnull, "-w", "%{http_code} %{size_upload}"]
+    words += ["-X", "POST", "-T", "-", *(() if stranger else ("-H", f"Authorization: {api.headers['Authorization']}"))]
+    if not chunked:
+        words += ["-H", f"Content-Length: {LARGE_BYTES}", "-H", "Transfer-Encoding:"]
+    large = ["head", "-c", str(LARGE_BYTES), "/dev/zero"]
+    with subprocess.Popen(large, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as body:
+        curl = subprocess.run(
+            [*words, f"http://localhost:{api.port}/tls"],
+            stdin=body.stdout,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        body.kill()
+    status, taken_bytes = curl.stdout.split()
+    assert status == ("401" if stranger else "413"), curl
+    assert int(taken_bytes) < LARGE_BYTES / 4
+    assert resident_kb(tap) < before_kb + 20_000
+    assert api.ask("GET", "/").status == 200
+    tap.stop().check_clean()
+
+
+def resident_kb(tap: Tap) -> int:
+    status = Path(f"/proc/{tap.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+@pytest.mark.matrix
+def test_the_state_is_told_at_once_while_much_is_captured(targets: Targets, taps: Taps, tmp_path: Path) -> None:
+    _, port = start_nginx(targets, tmp_path, NGINX)
+    tap = taps.ready(*LISTEN, "--comm", "nginx", "--format", "json", "--mapsize", 32768, command=("all",))
+    api = Api(tap)
+    load = targets.start([require_command("wrk"), "-t1", "-c8", "-d6s", f"https://127.0.0.1:{port}/"])
+    took_ms = []
+    while load.process.poll() is None:
+        began = time.monotonic()
+        assert api.ask("GET", "/").status == 200
+        took_ms.append((time.monotonic() - began) * 1000)
+        threading.Event().wait(0.05)
+    assert load.wait() == 0
+    took_ms.sort()
+    exchanges = sum(module["exchanges"] for module in api.ask("GET", "/").said["modules"])
+    median_ms, most_ms = took_ms[len(took_ms) // 2], took_ms[len(took_ms) * 9 // 10]
+    print(f"{len(took_ms)} times: median {median_ms:.1f} ms, nine of ten {most_ms:.1f} ms; {exchanges} exchanges")
+    assert exchanges > 1000
+    assert len(took_ms) > 20
+    assert most_ms < STATE_MS
+    tap.stop()
 
 
 def test_a_port_in_use_names_who_has_it(taps: Taps) -> None:
