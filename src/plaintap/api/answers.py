@@ -11,6 +11,10 @@ OK, INVALID, INTERNAL, NOT_FOUND, UNDECODABLE, REFUSED, BUSY = range(7)
 STATUS = {OK: 200, INVALID: 400, INTERNAL: 500, NOT_FOUND: 400, UNDECODABLE: 400, REFUSED: 400, BUSY: 503}
 
 
+REASON_MAX = 1000
+"""Characters of a reason, which may quote what was sent."""
+
+
 class RefusedError(Exception):
     """A request that gets no more than a code and a reason."""
 
@@ -29,4 +33,4 @@ def answer(code: int, module: str, message: str, data: Any = None, *, status: in
 
 def refusal(error: RefusedError, module: str = "") -> JSONResponse:
     """A request that was refused."""
-    return answer(error.code, module, error.reason, status=error.status)
+    return answer(error.code, module[:REASON_MAX], error.reason[:REASON_MAX], status=error.status)

@@ -7,6 +7,7 @@ A listener that does not read loses what does not fit its queue, and is told how
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,20 +30,19 @@ class Listener:
         self._bytes = 0
         self._dropped = 0
 
-    def put(self, number: int, line: bytes) -> None:
-        """An event, or its loss."""
+    def put(self, number: int, line: bytes) -> bool:
+        """False where it did not fit."""
         with self._lock:
             if self._bytes + len(line) > QUEUE_BYTES:
                 self._dropped += 1
-                return
+                return False
             was_empty = not self._queue
             self._queue.append((number, line))
             self._bytes += len(line)
         if was_empty:
-            try:
+            with contextlib.suppress(RuntimeError):  # the server has ended
                 self._loop.call_soon_threadsafe(self._ready.set)
-            except RuntimeError:
-                return  # the server has ended
+        return True
 
     async def take(self, timeout_s: float) -> tuple[list[tuple[int, bytes]], int]:
         """What has gathered, and how many were dropped behind that; both empty after the timeout."""
@@ -66,6 +66,8 @@ class Feed:
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
         self._number = 0
+        self.dropped = 0
+        """Events that readers missed, of all of them."""
         self.failures = 0
         """Batches that could not be encoded."""
 
@@ -81,8 +83,11 @@ class Feed:
                 return
             for line in lines:
                 self._number += 1
-                for listener in self._listeners:
-                    listener.put(self._number, line)
+                self.dropped += sum(not listener.put(self._number, line) for listener in self._listeners)
+
+    def status(self) -> dict[str, int]:
+        """Who reads, and what they missed."""
+        return {"readers": len(self._listeners), "dropped": self.dropped, "failures": self.failures}
 
     def add(self, loop: asyncio.AbstractEventLoop) -> Listener | None:
         """A new listener; None where there are enough."""

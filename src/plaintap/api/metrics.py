@@ -16,13 +16,14 @@ _COUNTERS = {
 
 
 def metrics(status: Mapping[str, Any]) -> str:
-    """Of `ModuleHost.status`."""
-    return "".join(f"{line}\n" for line in _lines(status["modules"], status["uptime_s"]))
+    """Of what GET / tells."""
+    return "".join(f"{line}\n" for line in _lines(status))
 
 
-def _lines(modules: Sequence[Mapping[str, Any]], uptime_s: float) -> Iterator[str]:
+def _lines(status: Mapping[str, Any]) -> Iterator[str]:
+    modules: Sequence[Mapping[str, Any]] = status["modules"]
     yield from _head("plaintap_uptime_seconds", "Since the process began to capture.", "gauge")
-    yield f"plaintap_uptime_seconds {uptime_s}"
+    yield f"plaintap_uptime_seconds {status['uptime_s']}"
     yield from _head("plaintap_module_running", "Whether the module captures.", "gauge")
     for module in modules:
         yield f'plaintap_module_running{{module="{module["module"]}"}} {int(module["state"] == "run")}'
@@ -34,6 +35,10 @@ def _lines(modules: Sequence[Mapping[str, Any]], uptime_s: float) -> Iterator[st
     for module in modules:
         for where, number in module["losses"].items():
             yield f'plaintap_lost_total{{module="{module["module"]}",where="{where}"}} {number}'
+    yield from _head("plaintap_event_readers", "Who reads /events.", "gauge")
+    yield f"plaintap_event_readers {status['events']['readers']}"
+    yield from _head("plaintap_events_dropped_total", "Events that slow readers of /events missed.", "counter")
+    yield f"plaintap_events_dropped_total {status['events']['dropped']}"
 
 
 def _head(name: str, what: str, kind: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from plaintap.api.answers import NOT_FOUND, REFUSED, RefusedError
 from plaintap.config import MODULES, CommonConfig, ModuleConfig
+from plaintap.config_show import STANDARD_OUTPUT
 from plaintap.errors import UsageError
 from plaintap.options import Layer, Model, ModelT, Option, Setting, load, nearest, options
 
@@ -52,6 +53,7 @@ _SAID_FOR_NOTHING = frozenset(
     {"btf_mode", "logger_addr", "event_collector_addr", "ecapture_q", "listen", "isboringssl"}
 )
 """Of eCapture's, without a meaning here for one module; accepted when empty."""
+_FILES = ("keylogfile", "keylog_file", "pcapfile", "pcap_file")
 _ALL_WHEN_ZERO = ("pid", "uid")
 _FIXED = frozenset(
     "listen token_file tls_cert tls_key listen_insecure config sample ready_fd record count duration strict".split()
@@ -86,9 +88,13 @@ def configure(name: str, common: CommonConfig, given: Mapping[str, Any]) -> tupl
             near = nearest(setting.label, [*known, *_BASE, *_OF_MODULE.get(name, ())])
             hint = f"; did you mean {near}?" if near else ""
             raise RefusedError(REFUSED, f"unknown field {setting.label!r}{hint}")
+    for setting in layer.values():
+        _refuse_value(setting)
     changed = _changed(CommonConfig, common, layer)
     if any(item.strip().startswith("har") for item in changed.format.split(",")):
         raise RefusedError(REFUSED, "format: har is one document, which a module that comes and goes cannot write")
+    if changed.wants_keylog and changed.wants_packets and changed.keylog_path == changed.packets_path:
+        raise RefusedError(REFUSED, f"keylogfile and pcapfile are the same file, {changed.keylog_path}")
     return changed, _changed(model, model(), layer)
 
 
@@ -120,6 +126,15 @@ def _layer(name: str, given: Mapping[str, Any]) -> Layer:
 
 def _is_zero(value: object) -> bool:
     return type(value) is int and value == 0
+
+
+def _refuse_value(setting: Setting) -> None:
+    """What no option may be when it comes from elsewhere than the command line."""
+    values = setting.value if isinstance(setting.value, list) else [setting.value]
+    if any(isinstance(value, str) and "\0" in value for value in values):
+        raise RefusedError(REFUSED, f"{setting.label}: a NUL byte is in no name")
+    if values == [STANDARD_OUTPUT] and setting.label in _FILES:
+        raise RefusedError(REFUSED, f"{setting.label}: standard output is the process's, name a file")
 
 
 def _refuse_meaning(key: str, value: object) -> None:

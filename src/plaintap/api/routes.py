@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -87,10 +88,13 @@ class Api:
         return Starlette(routes=routes, exception_handlers=handlers)
 
     async def state(self, _request: Request) -> Response:
-        return JSONResponse(self._host.status())
+        return JSONResponse(self._status())
+
+    def _status(self) -> dict[str, Any]:
+        return {**self._host.status(), "events": self._feed.status()}
 
     async def metrics(self, _request: Request) -> Response:
-        return PlainTextResponse(metrics.metrics(self._host.status()), media_type=metrics.CONTENT_TYPE)
+        return PlainTextResponse(metrics.metrics(self._status()), media_type=metrics.CONTENT_TYPE)
 
     async def openapi(self, _request: Request) -> Response:
         return JSONResponse(openapi())
@@ -105,28 +109,35 @@ class Api:
     async def close(self, request: Request) -> Response:
         route = request.path_params["module"]
         name = module_of(route)
-        async with self._changing:
+        async with self._turn():
             if not await run_in_threadpool(self._host.close_module, name):
                 raise RefusedError(NOT_FOUND, f"{route} is not running")
         return answer(OK, route, "closed")
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Changes come one after the other, and few wait. Raises RefusedError."""
+        if self._waiting >= CHANGES_WAITING_MAX:
+            raise RefusedError(BUSY, "too many changes wait")
+        self._waiting += 1
+        try:
+            async with self._changing:
+                yield
+        finally:
+            self._waiting -= 1
 
     async def change(self, request: Request) -> Response:
         route = request.path_params["module"]
         name = module_of(route)
         given = _decode(await request.body())
         common, config = configure(name, self._host.common, given)
-        if self._waiting >= CHANGES_WAITING_MAX:
-            raise RefusedError(BUSY, "too many changes wait")
-        self._waiting += 1
         try:
-            async with self._changing:
+            async with self._turn():
                 await run_in_threadpool(self._host.change, name, common, config)
         except (UsageError, TargetError) as error:
             raise RefusedError(REFUSED, _with_hint(error)) from error
         except PlaintapError as error:
             raise RefusedError(INTERNAL, _with_hint(error)) from error
-        finally:
-            self._waiting -= 1
         return answer(OK, route, "success", _plain(self._host.configuration(name) or {}))
 
     async def events(self, _request: Request) -> Response:

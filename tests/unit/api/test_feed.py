@@ -48,6 +48,7 @@ def test_one_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
         assert came == 20
         taken, dropped = await slow.take(5)
         assert len(taken) + dropped == 20
+        assert found.status() == {"readers": 2, "dropped": dropped, "failures": 0}
         assert dropped
 
     asyncio.run(listen())

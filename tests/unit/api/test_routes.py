@@ -95,6 +95,13 @@ def test_zero_is_everybody_to_ecaptures_clients(given: dict[str, object]) -> Non
         ("/tls", {"token_file": "/etc/passwd"}, 400, 5, "token_file: is of the whole process"),
         ("/tls", {"record": "/tmp/x"}, 400, 5, "record: is of the whole process"),
         ("/tls", {"format": "text,har:/tmp/x"}, 400, 5, "format: har is one document"),
+        ("/tls", {"comm": "a\0b"}, 400, 5, "comm: a NUL byte"),
+        ("/tls", {"proto": ["a", "\0"]}, 400, 5, "proto: a NUL byte"),
+        ("/tls", {"pid": True}, 400, 5, "pid: expected process ids"),
+        ("/tls", {"hex": "yes"}, 400, 5, "hex: expected true or false"),
+        ("/tls", {"keylogfile": "-", "model": "keylog"}, 400, 5, "keylogfile: standard output"),
+        ("/tls", {"model": ["keylog", "pcap"], "keylogfile": "x", "pcapfile": "x"}, 400, 5, "are the same file, x"),
+        ("/gotls", {"pcap_file": "-", "capture_mode": "pcap"}, 400, 5, "pcap_file: standard output"),
         ("/tls", [1], 400, 4, "no JSON object"),
         ("/gnutls2", {}, 400, 3, "did you mean gnutls?"),
         ("/close/tls", None, 400, 3, "tls is not running"),
@@ -136,9 +143,15 @@ def test_what_can_be_looked_at() -> None:
     text = bench.get("/metrics").body.decode()
     assert 'plaintap_exchanges_total{module="tls"} 3\n' in text
     assert 'plaintap_lost_total{module="tls",where="ring_full_bytes"} 5\n' in text
+    assert "plaintap_events_dropped_total 0\n" in text
+    assert bench.get("/").json["events"] == {"readers": 0, "dropped": 0, "failures": 0}
     paths = bench.get("/openapi.json").json["paths"]
     assert {"/", "/metrics", "/events", "/openssl", "/config/gotls", "/close/tls"} <= paths.keys()
     assert bench.post("/close/openssl").json["msg"] == "closed"
+
+
+def test_an_answer_does_not_say_all_that_was_sent() -> None:
+    assert len(Bench().post("/tls", {"model": "x" * 100_000}).body) < 2000
 
 
 def test_nothing_there() -> None:
