@@ -310,3 +310,50 @@ def test_the_unit_file_is_one(tmp_path: Path) -> None:
     said = subprocess.run(words, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said
     assert str(copy.name) not in said.stderr, said.stderr
+
+
+def test_a_module_that_cannot_start_leaves_the_others(targets: Targets, taps: Taps, tmp_path: Path) -> None:
+    _, port = start_nginx(targets, tmp_path, NGINX)
+    config = tmp_path / "config.toml"
+    config.write_text('[gotls]\nelfpath = "/nonexistent"\n')
+    words = (*LISTEN, "--config", config, "--comm", "curl", "--format", "json")
+    tap = taps.ready(*words, command=("all",))
+    assert "gotls: cannot open /nonexistent" in tap.err
+    assert "the other modules go on" in tap.err
+    said = Api(tap).ask("GET", "/").said["modules"]
+    assert [(module["module"], module["state"]) for module in said] == [("tls", "run"), ("gotls", "failed")]
+    pid = fetch(targets, f"https://127.0.0.1:{port}/")
+    ended = tap.stop()
+    ended.check_clean()
+    assert [line["process"]["pid"] for line in Shown.of(ended.out).type("exchange")] == [pid]
+    alone = taps.run("gotls", *words)
+    assert alone.code == 1
+    assert "cannot open /nonexistent" in alone.err
+    assert "token" not in alone.err
+
+
+def test_changes_at_once_are_made_one_after_the_other(taps: Taps) -> None:
+    tap = taps.ready(*LISTEN, "--comm", "curl", command=("all",))
+    api = Api(tap)
+    for number in range(2):
+        api.change("tls", comm=f"before{number}")
+    before = resources(tap)
+    answers = []
+
+    def ask(number: int) -> None:
+        answers.append((f"at-once-{number}", api.ask("POST", "/tls", {"comm": f"at-once-{number}"})))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {(answer.status, answer.said["code"]) for _, answer in answers} <= {(200, 0), (503, 6)}
+    made = [name for name, answer in answers if answer.status == 200]
+    assert len(made) >= 2
+    assert tap.err.count("tls: closed") == len(made) + 2
+    assert api.ask("GET", "/config/tls").said["data"]["comm"] in made
+    threads_now, descriptors = resources(tap)
+    assert threads_now <= before[0] + 1  # of requests
+    assert descriptors <= before[1] + 3
+    tap.stop().check_clean()
