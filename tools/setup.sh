@@ -43,7 +43,7 @@ want_packages() { # LEVEL LOCK
 want_sources() {
 	{
 		echo "$root"
-		find src bpf native meson.build pyproject.toml -type f ! -name '*.pyc' -printf '%p %T@ %s\n' |
+		find src bpf native proto meson.build pyproject.toml -type f ! -name '*.pyc' -printf '%p %T@ %s\n' |
 			LC_ALL=C sort
 	} | cksum
 }
@@ -112,6 +112,8 @@ find_missing() {
 	need clang any_command clang clang-21 clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14
 	need llvm any_command llvm-strip llvm-strip-21 llvm-strip-20 llvm-strip-19 llvm-strip-18 \
 		llvm-strip-17 llvm-strip-16 llvm-strip-15 llvm-strip-14
+	# The schema in proto/ becomes what the protobuf form is written by.
+	need protobuf-compiler any_command protoc
 	# The sample that bare `make run` opens with: the host's own client and a throw-away certificate.
 	need curl any_command curl
 	need openssl any_command openssl

@@ -45,7 +45,7 @@ class ControlConfig(PacketConfig, frozen=True, kw_only=True):
         Text | None,
         flag(
             "--tls-cert",
-            help="certificate chain of --listen, PEM; with --tls-key",
+            help="certificate chain of --listen and wss:// of --ecaptureq, PEM; with --tls-key",
             group=Group.REST,
             metavar="FILE",
             expects="a file name",
@@ -55,7 +55,7 @@ class ControlConfig(PacketConfig, frozen=True, kw_only=True):
         Text | None,
         flag(
             "--tls-key",
-            help="private key of --listen, PEM",
+            help="private key of that certificate, PEM",
             group=Group.REST,
             metavar="FILE",
             expects="a file name",

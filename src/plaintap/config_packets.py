@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from plaintap import values
-from plaintap.config_show import ShowConfig
+from plaintap.config_output import OutputConfig
 from plaintap.options import Group, flag
 from plaintap.values import Text
 
@@ -22,7 +22,7 @@ GOTLS_PACKETS_FILE = "plaintap_gotls.pcapng"
 SNAPLEN_MAX = 262144
 
 
-class PacketConfig(ShowConfig, frozen=True, kw_only=True):
+class PacketConfig(OutputConfig, frozen=True, kw_only=True):
     """What -m pcap makes of a capture."""
 
     ifname: Annotated[
@@ -80,8 +80,6 @@ class PacketConfig(ShowConfig, frozen=True, kw_only=True):
         flag(
             "-C",
             "--rotate-size",
-            "--event-rotate-size",
-            "--eventroratesize",
             help="begin another file of packets after so many million bytes",
             group=Group.SHOW,
             metavar="MB",
@@ -95,8 +93,6 @@ class PacketConfig(ShowConfig, frozen=True, kw_only=True):
         flag(
             "-G",
             "--rotate-time",
-            "--event-rotate-time",
-            "--eventroratetime",
             help="begin another file of packets after so long; -w may hold strftime(3) conversions",
             group=Group.SHOW,
             metavar="TIME",

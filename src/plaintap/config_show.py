@@ -20,7 +20,7 @@ TLS_KEYLOG_FILE = "plaintap_openssl_key.log"
 GOTLS_KEYLOG_FILE = "plaintap_gotls_key.log"
 """Where keys go when nobody says: from everything, and from one module alone. The names are those of eCapture."""
 STANDARD_OUTPUT = "-"
-FORMS = ("text", "json", "har:", "hex", "ecapture", "none")
+FORMS = ("text", "json", "har:", "hex", "ecapture", "protobuf", "none")
 PROTOCOLS = tuple("http1 http2 websocket redis postgres mysql smtp imap pop3 mqtt ldap amqp ftp memcached nats".split())
 
 
@@ -58,7 +58,7 @@ class ShowConfig(Model, frozen=True, kw_only=True):
         Text,
         flag(
             "--format",
-            help="the forms of messages and their files: text, json, har:FILE, hex, ecapture, none",
+            help="the forms of messages and their files: text, json, har:FILE, hex, ecapture, protobuf, none",
             group=Group.SHOW,
             metavar="FORM[:FILE],…",
             words=FORMS,

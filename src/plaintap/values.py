@@ -91,6 +91,12 @@ def million_bytes(value: object) -> object:
     return value * 1_000_000 if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def millions_or_size(value: object) -> object:
+    """Bytes, of millions of them or of a size with its unit."""
+    plain = not isinstance(value, str) or value.strip().isdecimal()
+    return million_bytes(value) if plain else size_bytes(value)
+
+
 def ring_size_bytes(mapsize_kb: int, cpus: int) -> tuple[int, bool]:
     """The ring buffer for `mapsize_kb` per CPU, and whether it had to be rounded up.
 

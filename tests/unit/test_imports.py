@@ -25,6 +25,7 @@ VOCABULARY = {
     "parsing",
     "config",
     "config_control",
+    "config_output",
     "config_packets",
     "config_show",
     "options",

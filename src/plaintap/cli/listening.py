@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def refuse_what_cannot_listen(common: CommonConfig) -> None:
     """UsageError for options that are of one capture from beginning to end."""
     if common.listen is None:
-        if common.token_file or common.tls_cert or common.tls_key or common.listen_insecure:
+        certified = (common.tls_cert or common.tls_key) and not (common.ecaptureq or "").startswith("wss:")
+        if common.token_file or certified or common.listen_insecure:
             raise UsageError(
                 "--token-file, --tls-cert, --tls-key and --listen-insecure are of --listen", hint="--listen on"
             )
@@ -29,6 +30,8 @@ def refuse_what_cannot_listen(common: CommonConfig) -> None:
         )
     if common.count:
         raise UsageError("--count does not go with --listen: each module would count its own", hint="--duration")
+    if common.ecaptureq:
+        raise UsageError("--ecaptureq does not go with --listen: its port is of one capture", hint="without --listen")
     if common.sample:
         raise UsageError("--sample does not go with --listen", hint="plaintap --sample")
     if "har" in (common.format or ""):

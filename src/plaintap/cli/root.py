@@ -33,8 +33,6 @@ LATER_FLAGS = {
     name: feature
     for names, feature in {
         "-b --btf": "choosing bytecode",
-        "-l --logaddr --eventaddr": "writing to files and sockets",
-        "--ecaptureq": "the eCaptureQ server",
     }.items()
     for name in names.split()
 }

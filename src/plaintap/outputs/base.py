@@ -82,6 +82,8 @@ class FormatOptions:
     """Bytes of a decoded body to show; 0 is all of it."""
     filtered: bool = False
     """Some messages were left out on purpose: that nothing was shown of a connection means nothing."""
+    numbered: bool = False
+    """Each event says which one it is of its output."""
     name_peers: bool = False
     """Where the other end is a process of this host, it is named rather than its address."""
     decode_body: DecodeBody = undecoded

@@ -37,6 +37,7 @@ from plaintap.outputs.json_parts import (
     VERSION,
     EndLine,
     ExchangeLine,
+    LogLine,
     LostLine,
     Name,
     RawLine,
@@ -77,7 +78,12 @@ class _Fields(dict[tuple[bytes, bytes], tuple[Name, Name]]):
 class JsonFormatter:
     """One object per line, ASCII or UTF-8 without anything that could harm a terminal."""
 
-    def __init__(self, *, clock_offset_ns: int, body_limit: int, decode_body: DecodeBody) -> None:
+    def __init__(
+        self, *, clock_offset_ns: int, body_limit: int, decode_body: DecodeBody, numbered: bool = False
+    ) -> None:
+        """With `numbered` every line but the last says which one it is, from 1."""
+        self._numbered = numbered
+        self._seq = 0
         self._clock = UtcTime(clock_offset_ns)
         self._bodies = Bodies(limit=body_limit, decode_body=decode_body)
         self._fields = _Fields()
@@ -89,7 +95,10 @@ class JsonFormatter:
     def of(cls, options: FormatOptions) -> JsonFormatter:
         """What the registry makes."""
         return cls(
-            clock_offset_ns=options.clock_offset_ns, body_limit=options.body_limit, decode_body=options.decode_body
+            clock_offset_ns=options.clock_offset_ns,
+            body_limit=options.body_limit,
+            decode_body=options.decode_body,
+            numbered=options.numbered,
         )
 
     def set_clock_offset(self, clock_offset_ns: int) -> None:
@@ -102,7 +111,20 @@ class JsonFormatter:
 
     def encode(self, messages: Iterable[Message]) -> bytes:
         """The lines of many messages, in one piece: cheaper than one by one."""
-        lines = [self._exchange(each) if type(each) is Exchange else self._line(each) for each in messages]
+        lines: list[msgspec.Struct] = [
+            self._exchange(each) if type(each) is Exchange else self._line(each) for each in messages
+        ]
+        return self._encoded(lines)
+
+    def log(self, text: str, *, ts_ns: int) -> bytes:
+        """What we say of ourselves."""
+        return self._encoded([LogLine(VERSION, self._clock.text(ts_ns), clean(text))])
+
+    def _encoded(self, lines: list[msgspec.Struct]) -> bytes:
+        if self._numbered:
+            for number, line in enumerate(lines, self._seq + 1):
+                line.seq = number  # type: ignore[attr-defined]
+            self._seq += len(lines)
         try:
             data = _encode_lines(lines)
         except UnicodeEncodeError:

@@ -153,6 +153,7 @@ class ExchangeLine(Line, gc=False, omit_defaults=True, tag="exchange"):
     more_interim: int = 0
     notes: Sequence[str] = ()
     grpc: GrpcPart | None = None
+    seq: int = 0
 
 
 class DataLine(Line, gc=False, omit_defaults=True):
@@ -186,6 +187,7 @@ class WebSocketLine(StreamLine, gc=False, omit_defaults=True, tag="websocket"):
     stream: int = 0
     notes: Sequence[str] = ()
     wire_bytes: int | None = None
+    seq: int = 0
 
 
 class EventLine(StreamLine, gc=False, omit_defaults=True, tag="event"):
@@ -198,6 +200,7 @@ class EventLine(StreamLine, gc=False, omit_defaults=True, tag="event"):
     retry_ms: int | None = None
     stream: int = 0
     notes: Sequence[str] = ()
+    seq: int = 0
 
 
 class GrpcLine(StreamLine, gc=False, omit_defaults=True, tag="grpc"):
@@ -214,6 +217,7 @@ class GrpcLine(StreamLine, gc=False, omit_defaults=True, tag="grpc"):
     stream: int = 0
     notes: Sequence[str] = ()
     wire_bytes: int | None = None
+    seq: int = 0
 
 
 class RawLine(DataLine, gc=False, omit_defaults=True, tag="raw"):
@@ -223,6 +227,7 @@ class RawLine(DataLine, gc=False, omit_defaults=True, tag="raw"):
     data_truncated: bool = False
     data_left_out_bytes: int = 0
     protocol: str = ""
+    seq: int = 0
 
 
 class RecordLine(DataLine, gc=False, omit_defaults=True, tag="record"):
@@ -232,6 +237,7 @@ class RecordLine(DataLine, gc=False, omit_defaults=True, tag="record"):
     tid: int
     data_truncated: bool = False
     data_left_out_bytes: int = 0
+    seq: int = 0
 
 
 class LostLine(Line, gc=False, omit_defaults=True, tag="lost"):
@@ -240,6 +246,7 @@ class LostLine(Line, gc=False, omit_defaults=True, tag="lost"):
     direction: str
     offset: int
     missing_bytes: int
+    seq: int = 0
 
 
 class EndLine(Line, gc=False, omit_defaults=True, tag="end"):
@@ -249,6 +256,7 @@ class EndLine(Line, gc=False, omit_defaults=True, tag="end"):
     read_bytes: int
     written_bytes: int
     lost_bytes: int
+    seq: int = 0
 
 
 class SecretsLine(Line, gc=False, omit_defaults=True, tag="secrets"):
@@ -258,6 +266,16 @@ class SecretsLine(Line, gc=False, omit_defaults=True, tag="secrets"):
     version: str
     cipher: str
     missing: Sequence[str] = ()
+    seq: int = 0
+
+
+class LogLine(Struct, omit_defaults=True, tag="log", tag_field="type"):
+    """What plaintap says of itself."""
+
+    v: int
+    time: str
+    text: str
+    seq: int = 0
 
 
 class SummaryLine(Struct, tag="summary", tag_field="type"):

@@ -6,18 +6,23 @@ Which there are is registry.py's; the files themselves are those of sinks/.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from plaintap.messages import Message, Totals
 from plaintap.outputs.base import FormatOptions, Formatter, Sink
+from plaintap.outputs.escape import escape_lines
 from plaintap.outputs.json_document import unfit_for_json
 from plaintap.outputs.registry import FormatChoice, NothingFormatter
-from plaintap.outputs.sinks.file import FileSink
+from plaintap.outputs.sinks.address import is_peer
 from plaintap.outputs.sinks.harfile import HarFile
-from plaintap.outputs.sinks.queued import QueuedSink
+from plaintap.outputs.sinks.peer import PeerSink
+from plaintap.outputs.sinks.queued import FLUSH_TIMEOUT_S, QueuedSink
+from plaintap.outputs.sinks.reaching import Trust, opener
+from plaintap.outputs.sinks.rotating import RotatingFile, Rotation
 from plaintap.outputs.sinks.stdout import StdoutSink
+from plaintap.outputs.utctime import UtcTime
 
 
 @runtime_checkable
@@ -61,11 +66,41 @@ class Remarking(Protocol):
         """What it left out, for people; "" for nothing."""
 
 
+@runtime_checkable
+class Logging(Protocol):
+    """A form with a place for what we say of ourselves."""
+
+    def log(self, text: str, *, ts_ns: int) -> bytes:
+        """The bytes of one line; `ts_ns` as in messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How sinks hand on what they are given."""
+
+    rotation: Rotation = field(default_factory=Rotation)
+    trust: Trust = field(default_factory=Trust)
+    flush_timeout_s: float = FLUSH_TIMEOUT_S
+
+
 class Output:
     """One of the outputs of a capture. Formatting is paid here, writing in the sink's thread."""
 
-    def __init__(self, choice: FormatChoice, options: FormatOptions, sink: QueuedSink) -> None:
+    def __init__(
+        self,
+        choice: FormatChoice,
+        options: FormatOptions,
+        sink: QueuedSink,
+        *,
+        events: bool = True,
+        logs: bool = False,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """While it is not `wanted` nothing is formatted for it."""
         self.choice = choice
+        self.takes_logs = logs
+        self._events = events
+        self._wanted = wanted
         self.sink = sink
         self._stopped = False
         self._unread_writes = 0
@@ -97,6 +132,8 @@ class Output:
 
     def show(self, messages: Iterable[Message]) -> None:
         """Formats them and hands them to the sink; `sink.flush` is the caller's, once per batch."""
+        if not self._events or not self._wanted():
+            return
         if self._stopped:
             self._unread_writes += 1
             return
@@ -110,13 +147,23 @@ class Output:
 
     def tick(self, now_ns: int) -> None:
         """About once a second: what a form shows because time has passed."""
-        if isinstance(self._formatter, Ticking) and (text := self._formatter.tick(now_ns)):
+        if self._events and isinstance(self._formatter, Ticking) and (text := self._formatter.tick(now_ns)):
             self.sink.write(text.encode())
 
     def conclude(self, totals: Totals) -> None:
         """What a form says at the end; before the sink is drained."""
-        if isinstance(self._formatter, Summing) and (text := self._formatter.summary(totals)):
+        if self._events and isinstance(self._formatter, Summing) and (text := self._formatter.summary(totals)):
             self.sink.write(text.encode())
+
+    def log(self, text: str, *, ts_ns: int) -> None:
+        """What we say of ourselves, one line; `sink.flush` is the caller's."""
+        if self._stopped or self.choice.form.has_end:
+            return
+        if isinstance(self._formatter, Logging):
+            self.sink.write(self._formatter.log(text, ts_ns=ts_ns))
+        else:
+            lines = escape_lines(text).rstrip("\n").replace("\n", " ")
+            self.sink.write(f"{UtcTime(self._options.clock_offset_ns).text(ts_ns)} {lines}\n".encode())
 
     @property
     def unread_writes(self) -> int:
@@ -137,24 +184,49 @@ class Output:
 
 
 def open_output(
-    choice: FormatChoice, options: FormatOptions, *, lossless: bool = False, standard: StdoutSink | None = None
+    choice: FormatChoice,
+    options: FormatOptions,
+    *,
+    lossless: bool = False,
+    standard: StdoutSink | None = None,
+    delivery: Delivery | None = None,
+    events: bool = True,
+    logs: bool = False,
 ) -> Output:
     """Opens one. `options` are those of the terminal; a file has no width and no colour. Raises OutputError.
 
-    With `lossless` the capture waits for the sink; `standard` is what stands for standard output.
+    A peer need not be there yet. With `lossless` the capture waits for the sink; `standard` is what stands for
+    standard output.
     """
-    form = choice.form
+    form, delivery = choice.form, delivery or Delivery()
+    options = replace(options, numbered=True)
+    count, framing, wait_s = form.framing.count, form.framing, delivery.flush_timeout_s
     if form.whole_bodies:
         options = replace(options, body_limit=0, decode_body=options.decode_whole)
     if choice.path is None:
-        return Output(choice, options, QueuedSink(standard or StdoutSink(), lossless=lossless))
+        return Output(
+            choice, options, QueuedSink(standard or StdoutSink(), lossless=lossless, flush_timeout_s=wait_s), logs=logs
+        )
     options = replace(options, width=None, color=False)
+    if is_peer(choice.path):
+        open_link, peer, bare = opener(choice.path, binary=framing.binary, trust=delivery.trust)
+        name = str(peer)
+        distant = PeerSink(open_link, name=name, framing=framing, bare=bare)
+        queued = QueuedSink(distant, lossless=lossless, flush_timeout_s=wait_s, count=count, name=name)
+        return Output(choice, options, queued, events=events, logs=logs)
     sink: Sink
     if form.has_end:
         sink = HarFile(choice.path)
     else:
-        sink = FileSink(choice.path, form=choice.name, unfit=unfit_for_json if choice.name == "json" else _anything)
-    return Output(choice, options, QueuedSink(sink, lossless=lossless))
+        unfit = unfit_for_json if choice.name == "json" else _anything
+        sink = RotatingFile(choice.path, form=choice.name, unfit=unfit, framing=framing, rotation=delivery.rotation)
+    return Output(
+        choice,
+        options,
+        QueuedSink(sink, lossless=lossless, flush_timeout_s=wait_s, count=None if form.has_end else count),
+        events=events,
+        logs=logs,
+    )
 
 
 def _anything(_fd: int) -> str:

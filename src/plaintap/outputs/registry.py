@@ -15,9 +15,12 @@ from plaintap.errors import UsageError
 from plaintap.messages import Message
 from plaintap.outputs.base import FormatOptions, Formatter
 from plaintap.outputs.ecapture import EcaptureFormatter
+from plaintap.outputs.framing import BLOCKS, DELIMITED, LINES, Framing
 from plaintap.outputs.har import HarFormatter
 from plaintap.outputs.hexrecords import HexFormatter
 from plaintap.outputs.json_lines import JsonFormatter
+from plaintap.outputs.protobuf import ProtobufFormatter
+from plaintap.outputs.sinks.address import is_peer, parse_peer
 from plaintap.outputs.text import TextFormatter
 
 STANDARD_OUTPUT = "-"
@@ -43,16 +46,19 @@ class Form:
     """`--body-limit` does not cut them."""
     records: bool = False
     """It shows raw records."""
+    framing: Framing = BLOCKS
+    """Where its events end."""
     has_end: bool = False
     """What ends it is written again with every entry: it needs a file."""
 
 
 FORMATS: dict[str, Form] = {
     "text": Form(make=TextFormatter),
-    "json": Form(make=JsonFormatter.of, bodies=True),
+    "json": Form(make=JsonFormatter.of, bodies=True, framing=LINES),
     "har": Form(make=HarFormatter.of, bodies=True, whole_bodies=True, has_end=True),
     "hex": Form(make=HexFormatter.of, records=True),
     "ecapture": Form(make=EcaptureFormatter.of, bodies=True),
+    "protobuf": Form(make=ProtobufFormatter, bodies=True, whole_bodies=True, framing=DELIMITED),
     NONE: Form(make=lambda _options: NothingFormatter()),
 }
 
@@ -62,7 +68,7 @@ class FormatChoice(NamedTuple):
 
     name: str
     path: str | None
-    """None is standard output."""
+    """Of a file, or the address of a peer; None is standard output."""
 
     @property
     def form(self) -> Form:
@@ -101,7 +107,18 @@ def _choice(item: str, where: str) -> FormatChoice:
         raise UsageError(f"{where}none writes nothing, so it takes no file", hint="--format none")
     if form.has_end and not to_file:
         raise UsageError(f"{where}{name} needs a file: its end is written again with each entry", hint=f"{name}:FILE")
-    return FormatChoice(name, to_file or None)
+    return checked(FormatChoice(name, to_file or None), label=f"{where}{name}")
+
+
+def checked(choice: FormatChoice, *, label: str) -> FormatChoice:
+    """The same. UsageError where its path looks like an address that it cannot be sent to."""
+    if choice.path and is_peer(choice.path):
+        parse_peer(choice.path, label=label)
+        if choice.form.has_end:
+            raise UsageError(
+                f"{label} needs a file: its end is written again with each entry", hint="--format har:FILE"
+            )
+    return choice
 
 
 def _refuse_clashes(choices: list[FormatChoice]) -> None:
@@ -116,7 +133,7 @@ def _refuse_clashes(choices: list[FormatChoice]) -> None:
     for choice in choices:
         if choice.path is None:
             continue
-        real = os.path.realpath(choice.path)
+        real = choice.path if is_peer(choice.path) else os.path.realpath(choice.path)
         if real in paths:
             both = f"{paths[real]} and {choice.name}"
             raise UsageError(f"--format: {both} would both write {choice.path}", hint="give each a file of its own")

@@ -28,6 +28,7 @@ from plaintap.runtime.recording import clock_offset_ns
 from plaintap.runtime.watch import Mapping, Watcher
 from plaintap.session.layouts import Layouts
 from plaintap.session.libraries import Libraries
+from plaintap.session.logs import LoggedReporter
 from plaintap.session.packets import Packets
 from plaintap.session.pipeline import Pipeline, Reporter
 from plaintap.session.processes import Processes
@@ -74,7 +75,7 @@ class Capture:
         self._modules = [MODULES[name] for name in config.modules]
         self._only = {name: module.only for name, module in config.modules.items() if module.only}
         self._layouts = Layouts(ssl_version=tls.ssl_version, keys=common.wants_secrets, notice=reporter.notice)
-        self._reporter = reporter
+        self._reporter = reporter = LoggedReporter(reporter)
         self._signals: Signals | None = None
         self._stopping = False
         self.had_enough = False

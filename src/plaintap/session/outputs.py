@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from plaintap.config import CommonConfig
@@ -21,6 +23,8 @@ from plaintap.outputs.opened import Output, open_output
 from plaintap.outputs.registry import FormatChoice
 from plaintap.outputs.sinks.stdout import StdoutSink
 from plaintap.protocols.bodies import decode_body
+from plaintap.session.ecaptureq import Ecaptureq
+from plaintap.session.routes import Route, delivery_of
 
 BODY_MAX_BYTES = 64 << 20
 """Of one body, where all of it is asked for."""
@@ -33,7 +37,7 @@ class Outputs:
     def __init__(
         self,
         common: CommonConfig,
-        choices: Sequence[FormatChoice],
+        routes: Sequence[Route],
         *,
         clock_offset_ns: int,
         beside_keys: bool,
@@ -58,11 +62,27 @@ class Outputs:
         self._fd = STDERR if beside_keys else STDOUT
         self._outputs: list[Output] = []
         options = self._options(clock_offset_ns)
-        _refuse_shared_files(common, choices)
+        _refuse_shared_files(common, [route.choice for route in routes])
+        delivery = delivery_of(common)
+        self._ecaptureq: Ecaptureq | None = None
         try:
-            for choice in choices:
+            for choice, events, logs in routes:
                 standard = StdoutSink(STDERR, name="standard error") if beside_keys else StdoutSink()
-                self._outputs.append(open_output(choice, options, lossless=lossless, standard=standard))
+                self._outputs.append(
+                    open_output(
+                        choice,
+                        options,
+                        lossless=lossless,
+                        standard=standard,
+                        delivery=delivery,
+                        events=events,
+                        logs=logs,
+                    )
+                )
+            if common.ecaptureq:
+                whole = replace(options, body_limit=0, decode_body=options.decode_whole, width=None, color=False)
+                self._ecaptureq = Ecaptureq(common, replace(whole, numbered=True), notice=notice)
+                self._outputs += self._ecaptureq.outputs
         except BaseException:
             self.abandon()
             raise
@@ -149,6 +169,22 @@ class Outputs:
         for output in self._outputs:
             with self._telling(output):
                 output.sink.flush()
+            for news in output.sink.take_news():
+                self._notice(news)
+
+        if self._ecaptureq:
+            for news in self._ecaptureq.take_news():
+                self._notice(news)
+
+    def log(self, text: str) -> None:
+        """What we say of ourselves, one line, to those outputs that are for it."""
+        if self._ecaptureq:
+            self._ecaptureq.log(text)
+        for output in self._outputs:
+            if output.takes_logs:
+                output.log(text, ts_ns=time.monotonic_ns())
+                with contextlib.suppress(SinkClosed, OutputError):
+                    output.sink.flush()
 
     def close(self) -> None:
         """Waits until all is written, but for nobody who does not read."""
@@ -157,8 +193,12 @@ class Outputs:
                 output.sink.drain()
             with self._telling(output):
                 output.sink.close()
+            for news in output.sink.take_news():
+                self._notice(news)
             if output.remark:
                 self._notice(output.remark)
+        if self._ecaptureq:
+            self._ecaptureq.close()
 
     def conclude(self, totals: Totals) -> None:
         """The last line of those forms that have one; before `close`."""
@@ -199,6 +239,8 @@ class Outputs:
         for output in self._outputs:
             with contextlib.suppress(SinkClosed, OutputError):
                 output.sink.close()
+        if self._ecaptureq:
+            self._ecaptureq.close()
 
 
 def _refuse_shared_files(common: CommonConfig, choices: Sequence[FormatChoice]) -> None:

@@ -16,13 +16,16 @@ from plaintap.config_show import STANDARD_OUTPUT
 from plaintap.errors import UsageError
 from plaintap.events import Fact, Kind, Record, SecretLogged, SecretsSeen, brief_secrets, secrets_head
 from plaintap.messages import Connection, Message, Totals
-from plaintap.outputs.registry import FormatChoice, parse_formats
+from plaintap.outputs.registry import FormatChoice
+from plaintap.outputs.summary import summary_line
 from plaintap.protocols.options import ParserOptions
 from plaintap.protocols.registry import ENTRIES, Registry
 from plaintap.session.census import Census
 from plaintap.session.keylog import KeyLog
+from plaintap.session.logs import LoggedReporter
 from plaintap.session.outputs import BODY_MAX_BYTES, Outputs
 from plaintap.session.processes import Processes
+from plaintap.session.routes import routes_of
 from plaintap.streams.connections import Connections, LifeCycle
 
 if TYPE_CHECKING:
@@ -81,7 +84,10 @@ class Pipeline:
         that is wanted and their file cannot be written.
         """
         self.losses: dict[str, int] = {}
-        choices = parse_formats(common.format)
+        routes = routes_of(common)
+        choices = [route.choice for route in routes]
+        if common.ecaptureq:
+            choices.append(FormatChoice("protobuf", None))
         self.shows = common.wants_text and bool(choices or not live)
         """Without it only facts are asked for, and counted."""
         self._common = common
@@ -96,7 +102,7 @@ class Pipeline:
         self._keylog = self._open_keylog(live=live) if common.wants_secrets else None
         self._outputs = Outputs(
             common,
-            choices,
+            routes,
             clock_offset_ns=clock_offset_ns,
             # Where keys are all that standard output has, what is said of them goes beside it.
             beside_keys=common.wants_keylog and common.keylog_path == STANDARD_OUTPUT,
@@ -105,6 +111,8 @@ class Pipeline:
             stop=stop,
             watch=watch,
         )
+        if isinstance(reporter, LoggedReporter):
+            reporter.log_to(self._outputs.log)
         self.connections = Connections(
             self._emit,
             registry.recognise,
@@ -226,9 +234,11 @@ class Pipeline:
     def close(self, kernel: dict[str, int], *, now_ns: int, duration_s: float) -> Totals:
         """Ends every connection; the totals with the kernel side's loss counters joined in."""
         self.connections.close(now_ns)
+        # What the outputs are told cannot hold what they themselves lose.
+        totals = self.totals(kernel, duration_s=duration_s)
         if self._concludes:
-            # What the outputs are told cannot hold what they themselves lose.
-            self._outputs.conclude(self.totals(kernel, duration_s=duration_s))
+            self._outputs.conclude(totals)
+        self._outputs.log(summary_line(totals))
         self._outputs.close()
         if self._keylog:
             self._keylog.close()

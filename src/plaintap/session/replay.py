@@ -12,6 +12,7 @@ from plaintap.errors import PlaintapError, RecordingError
 from plaintap.events import Fact, Kind, Meta, ProcessFacts, Record, decode_fact
 from plaintap.messages import Totals
 from plaintap.runtime import recording
+from plaintap.session.logs import LoggedReporter
 from plaintap.session.pipeline import Pipeline, Reporter
 from plaintap.session.processes import Processes
 
@@ -28,7 +29,7 @@ class Replay:
 
     def __init__(self, config: ReplayConfig, reporter: Reporter) -> None:
         self._config = config
-        self._reporter = reporter
+        self._reporter = reporter = LoggedReporter(reporter)
         self._stopped = False
         self._ended = False
         self._counters: dict[str, int] = {}

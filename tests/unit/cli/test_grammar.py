@@ -235,7 +235,7 @@ def test_completion_for_another_shell(cli: Cli) -> None:
     [
         ("plaintap re", ["replay"]),
         ("plaintap tls --cg", ["--cgroup_path", "--cgroup-path"]),
-        ("plaintap --format ", ["text", "json", "har:", "hex", "ecapture", "none"]),
+        ("plaintap --format ", ["text", "json", "har:", "hex", "ecapture", "protobuf", "none"]),
         ("plaintap --color a", ["auto", "always"]),
         ("plaintap completion ", ["bash", "zsh", "fish"]),
     ],

@@ -174,7 +174,6 @@ def test_unknown_flags_have_a_hint(cli: Cli, words: list[str], hint: str) -> Non
 
 def test_flags_of_later_versions_are_known_as_such(cli: Cli) -> None:
     assert cli.refused("tls", "-b", "1").startswith("plaintap: -b is not in this version: choosing bytecode\n")
-    assert cli.refused("--ecaptureq", "x").startswith("plaintap: --ecaptureq is not in this version: ")
 
 
 def test_what_is_there_is_not_listed_as_missing() -> None:

@@ -35,7 +35,7 @@ from plaintap.messages import (
     WebSocketMessage,
 )
 from plaintap.outputs.json_lines import JsonFormatter
-from plaintap.outputs.json_parts import Line, SummaryLine
+from plaintap.outputs.json_parts import Line, LogLine, SummaryLine
 from plaintap.protocols.bodies import decode_body
 
 Make = Callable[..., Any]
@@ -414,7 +414,7 @@ def test_the_schema_names_every_field() -> None:
     """Of the structs that lines are made of, and no other."""
     seen = set()
     kind: Any
-    for kind in (*below(Line), SummaryLine):
+    for kind in (*below(Line), LogLine, SummaryLine):
         name = f"{kind.__struct_config__.tag}_line"
         if name in SCHEMA["$defs"]:
             assert set(SCHEMA["$defs"][name]["properties"]) == {"type", *kind.__struct_encode_fields__}

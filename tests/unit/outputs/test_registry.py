@@ -17,7 +17,7 @@ from plaintap.outputs.registry import FORMATS, FormatChoice, make_formatter, par
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_form_can_be_made(name: str, make_exchange: Callable[..., Any]) -> None:
     text = make_formatter(name, FormatOptions()).format(make_exchange())
-    assert text == "" if name in {"none", "hex"} else text.endswith("\n")
+    assert text == "" if name in {"none", "hex", "protobuf"} else text.endswith("\n")
 
 
 def test_unknown_form() -> None:
@@ -26,7 +26,7 @@ def test_unknown_form() -> None:
     assert caught.value.hint == "did you mean ecapture?"
     with pytest.raises(UsageError) as caught:
         make_formatter("yaml", FormatOptions())
-    assert caught.value.hint == "one of text, json, har, hex, ecapture, none"
+    assert caught.value.hint == "one of text, json, har, hex, ecapture, protobuf, none"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,11 @@ def test_lists(text: str, choices: list[tuple[str, str | None]]) -> None:
     [
         ("jsn", "--format: unknown format 'jsn'", "did you mean json?"),
         ("text,jsn:x", "--format: number 2 of 2, unknown format 'jsn'", "did you mean json?"),
-        ("text,", "--format: number 2 of 2, no format is named", "one of text, json, har, hex, ecapture, none"),
+        (
+            "text,",
+            "--format: number 2 of 2, no format is named",
+            "one of text, json, har, hex, ecapture, protobuf, none",
+        ),
         ("json:", "--format: json: names no file", "json:FILE"),
         ("har", "--format: har needs a file: its end is written again with each entry", "har:FILE"),
         ("har:-", "--format: har needs a file: its end is written again with each entry", "har:FILE"),

@@ -14,6 +14,7 @@ from plaintap.events import READ, Socket
 from plaintap.messages import Connection, Exchange, GrpcMessage, Lost, Message, Raw, ServerSentEvent, WebSocketMessage
 from plaintap.outputs.registry import parse_formats
 from plaintap.session.outputs import Outputs, is_echo
+from plaintap.session.routes import Route
 
 
 def pair() -> tuple[Connection, Connection]:
@@ -64,7 +65,7 @@ def test_a_reader_that_leaves_costs_what_it_did_not_get(tmp_path: Path) -> None:
     notices: list[str] = []
     outputs = Outputs(
         CommonConfig(),
-        parse_formats(f"text,json:{path}")[1:],
+        [Route(parse_formats(f"text,json:{path}")[1], events=True, logs=False)],
         clock_offset_ns=0,
         beside_keys=False,
         lossless=True,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from plaintap.outputs.base import SinkClosed
 from plaintap.outputs.keylog import read_lines
-from plaintap.outputs.sinks.opening import append_lines, ends_with_newline, is_regular, open_to_append, wait_for_reader
+from plaintap.outputs.sinks.opening import append_whole, ends_with_newline, is_regular, open_to_append, wait_for_reader
 from plaintap.outputs.sinks.writer import FdWriter
 
 STANDARD_OUTPUT = "-"
@@ -101,9 +101,9 @@ class KeyFile(FdWriter):
         room = PAGE_BYTES - os.lseek(self._fd, 0, os.SEEK_END) % PAGE_BYTES
         fits = data.rfind(b"\n", 0, room) + 1
         if not fits:
-            append_lines(self._fd, (_PADDING + b"#" * room)[: room - 1] + b"\n")
+            append_whole(self._fd, (_PADDING + b"#" * room)[: room - 1] + b"\n")
             fits = data.rfind(b"\n") + 1 or len(data)
-        return append_lines(self._fd, data[:fits])
+        return append_whole(self._fd, data[:fits])
 
 
 def _lock(fd: int) -> bool:

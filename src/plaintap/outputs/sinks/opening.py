@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plaintap.errors import OutputError, reason
+from plaintap.outputs.framing import LINES, Framing
 from plaintap.trusted import is_trusted, open_trusted
 
 _MODE = 0o600
@@ -62,17 +63,17 @@ def ends_with_newline(fd: int) -> bool:
         return False
 
 
-def append_lines(fd: int, lines: bytes) -> int:
-    """Writes whole lines at the end of a regular file; how many bytes of them stay: all, or the lines that went whole.
+def append_whole(fd: int, lines: bytes, framing: Framing = LINES) -> int:
+    """Writes whole events at the end of a regular file; how many bytes stay: all, or those of events that went whole.
 
-    A short write, as on a full disk, is taken back to the last whole line. Raises OSError where none went.
+    A short write, as on a full disk, is taken back to the last whole event. Raises OSError where none went.
     """
     written = 0
     try:
         while written < len(lines):
             written += os.write(fd, lines[written:])
     except OSError:
-        whole = lines.rfind(b"\n", 0, written) + 1
+        whole = framing.ends(lines, written)
         _take_back(fd, written - whole)
         if not whole:
             raise

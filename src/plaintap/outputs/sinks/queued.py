@@ -11,6 +11,8 @@ import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from plaintap.errors import OutputError
 from plaintap.outputs.base import Sink, SinkClosed
@@ -23,7 +25,27 @@ _ONE_WRITE_BYTES = 1 << 20
 _LOOK_S = 0.1
 """How often one who waits looks whether to `hurry`: a signal handler cannot safely wake it."""
 
+_IDLE_S = 5.0
+_STOP_S = 1.0
+"""How long a sink that was stopped may take to say what has gone out."""
+
 _Batch = tuple[list[bytes], int]
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """A sink whose peer may go and come while nothing is written, and who takes part of a write."""
+
+    news: deque[str]
+    """What to tell people."""
+    taken_bytes: int
+    """Of the last write, in whole events."""
+
+    def idle(self) -> None:
+        """Every few seconds without anything to write."""
+
+    def stop(self) -> None:
+        """From another thread: what has not gone out by now is dropped."""
 
 
 class QueuedSink:
@@ -41,8 +63,14 @@ class QueuedSink:
         limit_bytes: int = LIMIT_BYTES,
         lossless: bool = False,
         flush_timeout_s: float = FLUSH_TIMEOUT_S,
+        count: Callable[[bytes], int] | None = None,
+        name: str = "",
     ) -> None:
-        """Starts no thread yet: that is the first batch's."""
+        """Starts no thread yet: that is the first batch's.
+
+        `count` says how many events some bytes are; without it a write is one. Drops of a sink with a `name` are told,
+        once for each time that it does not keep up.
+        """
         self.dropped_writes = 0
         self.dropped_bytes = 0
         self.failed = False
@@ -52,6 +80,12 @@ class QueuedSink:
         self._limit_bytes = limit_bytes
         self._lossless = lossless
         self._flush_timeout_s = flush_timeout_s
+        self._count = count
+        self._name = name
+        self._news: deque[str] = deque()
+        self._dropped_before: int | None = None
+        """When it stopped keeping up; None while it keeps up."""
+        self._distant = sink if isinstance(sink, Distant) else None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._hurried = False
@@ -83,6 +117,11 @@ class QueuedSink:
             failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+    def take_news(self) -> list[str]:
+        """What became of the peer since the last call, for people."""
+        sources = (self._distant.news, self._news) if self._distant else (self._news,)
+        return [source.popleft() for source in sources for _ in range(len(source))]
 
     def hurry(self) -> None:
         """From now on nothing waits longer than the flush timeout; safe in a signal handler."""
@@ -154,8 +193,21 @@ class QueuedSink:
             raise
 
     def _drop(self, writes: list[bytes], size_bytes: int, *, written_bytes: int = 0) -> None:
-        self.dropped_writes += unwritten(writes, written_bytes)
+        if self._name and self._dropped_before is None:
+            self._dropped_before = self.dropped_writes
+            self._news.append(f"{self._name} does not keep up: what does not fit in its queue is dropped and counted")
+        if self._count:
+            self.dropped_writes += self._count(b"".join(writes)[written_bytes:])
+        else:
+            self.dropped_writes += unwritten(writes, written_bytes)
         self.dropped_bytes += size_bytes - written_bytes
+
+    def _caught_up(self) -> None:
+        if self._dropped_before is not None:
+            number = self.dropped_writes - self._dropped_before
+            what = "is left behind" if self._closed else "keeps up again"
+            self._news.append(f"{self._name} {what}: {number} events were dropped for it")
+            self._dropped_before = None
 
     def _wait_for_the_end(self) -> None:
         if self._thread is None:
@@ -171,11 +223,16 @@ class QueuedSink:
 
     def _give_up(self) -> None:
         """Whatever the thread still does counts no more."""
+        if self._distant and not self._ended:
+            self._distant.stop()
         with self._changed:
+            if self._distant and self._thread and not self._ended:
+                self._changed.wait_for(lambda: self._ended, _STOP_S)
             if self._ended:
                 return
             self._given_up = True
-            for batch in (self._in_hand, *self._queue):
+            self._drop(*self._in_hand, written_bytes=self._distant.taken_bytes if self._distant else 0)
+            for batch in self._queue:
                 self._drop(*batch)
             self._forget_all()
 
@@ -189,7 +246,10 @@ class QueuedSink:
 
     def _work(self) -> None:
         """The thread: one inner write for all that has gathered, until told that no more comes."""
-        while batch := self._take():
+        while (batch := self._take()) is not None:
+            if not batch[0]:
+                self._look_at_the_peer()
+                continue
             before_bytes = self._sink.dropped_bytes
             try:
                 self._sink.write(b"".join(batch[0]))
@@ -210,10 +270,16 @@ class QueuedSink:
             self._failure = self._failure or failure
             self._changed.notify_all()
 
+    def _look_at_the_peer(self) -> None:
+        if self._distant:
+            self._distant.idle()
+
     def _take(self) -> _Batch | None:
+        """None at the end, nothing when there was nothing for a while."""
         with self._changed:
             while not self._queue and not self._no_more:
-                self._changed.wait()
+                if not self._changed.wait(_IDLE_S if self._distant else None):
+                    return [], 0
             writes: list[bytes] = []
             size_bytes = 0
             while self._queue and size_bytes < _ONE_WRITE_BYTES:
@@ -233,6 +299,8 @@ class QueuedSink:
                 self._drop(writes, size_bytes, written_bytes=size_bytes - dropped_bytes)
             self._in_hand = ([], 0)
             self._held_bytes -= size_bytes
+            if not self._held_bytes:
+                self._caught_up()
             self._failure = self._failure or failure
             if isinstance(failure, SinkClosed):
                 self._reader_gone = True

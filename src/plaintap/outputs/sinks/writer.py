@@ -40,6 +40,7 @@ class FdWriter:
         # Not yet told.
         self._failure: OutputError | SinkClosed | None = None
         self._closed = False
+        self._lines = True
         # A line was cut by a failed write; the next one must not be glued to it.
         self._torn = False
 
@@ -75,7 +76,7 @@ class FdWriter:
                 self._failure.__cause__ = error
             else:
                 self._refused(error, writes, max(0, written - self._torn))
-                self._torn = batch[written - 1] != ord("\n") if written else self._torn
+                self._torn = (self._lines and batch[written - 1] != ord("\n")) if written else self._torn
         else:
             self._torn = False
 
