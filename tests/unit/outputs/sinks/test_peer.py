@@ -108,8 +108,10 @@ def test_who_reads_nothing_costs_what_does_not_fit_and_no_time() -> None:
         assert time.monotonic() - began < WAIT_S / 2
         sink.close()
     assert 0 < sink.dropped_writes <= 200 * 200
-    *before, last = [news.split()[1] for news in sink.take_news()]
-    assert [*before, last] == [*["does", "keeps"] * (len(before) // 2), "does", "is"]  # once per interruption
+    words = [news.split()[1] for news in sink.take_news()]
+    assert words[::2] == ["does"] * (len(words) // 2)  # once per interruption
+    # What is left at the end may fit into the buffers between.
+    assert words[1::2] in (["keeps"] * (len(words) // 2), [*["keeps"] * (len(words) // 2 - 1), "is"])
 
 
 def test_a_reset_is_survived_with_whole_lines() -> None:
