@@ -145,9 +145,11 @@ def test_a_reset_is_survived_with_whole_lines() -> None:
 @pytest.mark.parametrize("binary", [False, True])
 def test_one_message_of_a_websocket_per_event(binary: bool) -> None:
     got: list[str | bytes] = []
+    ended = threading.Event()
 
     def keep(connection: ServerConnection) -> None:
         got.extend(connection)
+        ended.set()
 
     with serve(keep, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -157,6 +159,7 @@ def test_one_message_of_a_websocket_per_event(binary: bool) -> None:
         sink.write(b"".join(with_length(event) if binary else event + b"\n" for event in events))
         sink.flush()
         sink.close()
+        assert ended.wait(WAIT_S)
         server.shutdown()
         thread.join(WAIT_S)
     assert got == (events if binary else [event.decode() for event in events])
