@@ -17,14 +17,15 @@ struct pt_layout {
 	__u8 has_type; /* SSL begins with its type, 0 for TCP */
 	__u16 version;
 	__u16 references;
-	__u16 server; /* int, not 0 at the server's end */
+	__u16 version_in; /* of a pointer to what has the version; none: the object has it itself */
+	__u16 server;	  /* int, odd at the server's end */
 	__u16 s3;
 	__u16 client_random;
 	__u16 rbio;
 	__u16 wbio;
 	__u16 bio_method;
 	__u16 bio_num;
-	__u16 session;
+	__u16 session; /* of a pointer to what has master key and suite; none: as with the version */
 	__u16 master_key;
 	__u16 session_cipher;
 	__u16 cipher_id;
@@ -87,6 +88,36 @@ static __always_inline __u32 user_int(__u64 object, __u16 offset)
 static __always_inline bool is_tcp_object(const struct pt_layout *layout, __u64 ssl)
 {
 	return !layout->has_type || !user_int(ssl, 0);
+}
+
+/*
+ * The protocol version as on the wire. GnuTLS has the bytes of the wire, of versions and of suites, in
+ * tables of its own.
+ */
+static __always_inline __u32 protocol_version(const struct pt_layout *layout, __u64 ssl)
+{
+	__u64 entry;
+
+	if (layout->version_in == PT_NO_FIELD)
+		return user_int(ssl, layout->version);
+	entry = user_pointer(ssl, layout->version_in);
+	return entry ? __builtin_bswap16(user_int(entry, layout->version)) : 0;
+}
+
+/* What has the master key and the suite. */
+static __always_inline __u64 tls_session_of(const struct pt_layout *layout, __u64 ssl)
+{
+	return layout->session == PT_NO_FIELD ? ssl : user_pointer(ssl, layout->session);
+}
+
+/* The suite's number on the wire; OpenSSL's has more above it. */
+static __always_inline __u32 cipher_suite(const struct pt_layout *layout, __u64 ssl)
+{
+	__u64 tls_session = tls_session_of(layout, ssl);
+	__u64 cipher = tls_session ? user_pointer(tls_session, layout->session_cipher) : 0;
+	__u32 suite = cipher ? user_int(cipher, layout->cipher_id) : 0;
+
+	return layout->version_in == PT_NO_FIELD ? suite : __builtin_bswap16(suite);
 }
 
 /* The descriptor that a BIO keeps; -1 when it is of a kind that has none. */

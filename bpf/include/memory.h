@@ -104,7 +104,7 @@ static __always_inline struct used_socket *find_hello(const struct pt_layout *la
 		return sent ? sent : received;
 	if (layout->server == PT_NO_FIELD) /* a process that speaks to itself */
 		return 0;
-	return user_int(ssl, layout->server) ? received : sent;
+	return user_int(ssl, layout->server) & 1 ? received : sent;
 }
 
 static __always_inline bool is_record(const __u8 *bytes)

@@ -101,7 +101,7 @@ static __always_inline bool read_block(const struct pt_layout *layout, __u64 ssl
 static __always_inline bool read_master_key(const struct pt_layout *layout, __u64 ssl,
 					    struct pt_secrets *record)
 {
-	__u64 tls_session = user_pointer(ssl, layout->session);
+	__u64 tls_session = tls_session_of(layout, ssl);
 
 	return tls_session && layout->master_key != PT_NO_FIELD &&
 	       !bpf_probe_read_user(record->master_key, sizeof(record->master_key),
@@ -112,11 +112,8 @@ static __always_inline bool read_master_key(const struct pt_layout *layout, __u6
 static __always_inline bool read_handshake(const struct pt_layout *layout, __u64 ssl,
 					   struct pt_secrets *record)
 {
-	__u64 tls_session = user_pointer(ssl, layout->session);
-	__u64 cipher = tls_session ? user_pointer(tls_session, layout->session_cipher) : 0;
-
-	record->version = user_int(ssl, layout->version);
-	record->cipher = cipher ? user_int(cipher, layout->cipher_id) : 0;
+	record->version = protocol_version(layout, ssl);
+	record->cipher = cipher_suite(layout, ssl);
 	if (!read_client_random(layout, ssl, record->owner.client_random,
 				sizeof(record->owner.client_random)))
 		return false;

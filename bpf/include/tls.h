@@ -88,17 +88,9 @@ static __always_inline void read_name(struct pt_tls *record, __u64 ssl, __u64 im
 /* Where a library moved its version away something else is read, which is none. */
 static __always_inline __u16 read_version(const struct pt_layout *layout, __u64 ssl)
 {
-	__u16 version = user_int(ssl, layout->version);
+	__u16 version = protocol_version(layout, ssl);
 
 	return version >= SSL3_VERSION && version <= TLS1_3 ? version : 0;
-}
-
-static __always_inline __u16 read_cipher(const struct pt_layout *layout, __u64 ssl)
-{
-	__u64 tls_session = user_pointer(ssl, layout->session);
-	__u64 cipher = tls_session ? user_pointer(tls_session, layout->session_cipher) : 0;
-
-	return cipher ? user_int(cipher, layout->cipher_id) : 0;
 }
 
 /* A pointer and, right behind it, how many bytes it points to. */
@@ -142,7 +134,7 @@ static __always_inline void send_tls(void *context, struct session *session, __u
 	read_name(record, ssl, session->image);
 	if (layout) {
 		record->version = read_version(layout, ssl);
-		record->cipher = read_cipher(layout, ssl);
+		record->cipher = cipher_suite(layout, ssl);
 		if (layout->alpn != PT_NO_FIELD)
 			read_alpn(layout, ssl, record);
 	}

@@ -32,11 +32,17 @@ _NAMES = (
     "client_traffic_secret",
     "server_traffic_secret",
     "exporter_secret",
+    "client_handshake_traffic_secret",
+    "server_handshake_traffic_secret",
+    "client_early_traffic_secret",
 )
-_EARLY, _HANDSHAKE, _HANDSHAKE_HASH, _MASTER, _FINISHED_HASH, _CLIENT, _SERVER, _EXPORTER = range(len(_NAMES))
+_KEPT_HANDSHAKE = slice(8, 10)
+_KEPT_EARLY = 10
+_EARLY, _HANDSHAKE, _HANDSHAKE_HASH, _MASTER, _FINISHED_HASH, _CLIENT, _SERVER, _EXPORTER = range(_KEPT_HANDSHAKE.start)
 # In the order of labels.WHOLE: what comes of the handshake secret, then what comes of the master secret.
 _FROM_HANDSHAKE = ("c hs traffic", "s hs traffic")
 _FROM_MASTER = ("c ap traffic", "s ap traffic", "exp master")
+_APPLICATION = slice(_CLIENT, _EXPORTER + 1)
 _NOTHING = slice(0, 0)
 
 
@@ -80,8 +86,8 @@ class Finder:
             schedule = self._by_hash[known]
             parts = schedule.parts(block)
             self._proofs += 1
-            if self._proofs % CHECKED_EVERY and all(parts[_CLIENT:]):
-                return schedule.found(parts, parts[_CLIENT:])
+            if self._proofs % CHECKED_EVERY and all(parts[_APPLICATION]):
+                return schedule.found(parts, parts[_APPLICATION])
         algorithms = (known,) if known else self._likely_hashes(block)
         contradicted = False
         for algorithm in algorithms:
@@ -97,7 +103,7 @@ class Finder:
             return Found(wrong="the secrets of a handshake contradict each other")
         schedule = self._by_hash[algorithms[0]]
         parts = schedule.parts(block)
-        return schedule.found(parts, parts[_CLIENT:])
+        return schedule.found(parts, parts[_APPLICATION])
 
     def _likely_hashes(self, block: bytes) -> tuple[str, ...]:
         """Both, the likelier first: a shorter secret leaves the rest of its place zero."""
@@ -114,6 +120,7 @@ class _Schedule:
         self._size = size = HASH_SIZES[algorithm]
         starts = [offsets.get(name) for name in _NAMES]
         self._cut = itemgetter(*(_NOTHING if start is None else slice(start, start + size) for start in starts))
+        self._whole_bytes = sum(start is not None for start in starts) * size + len(starts) - 1
         self._from_handshake = [label_info(label, algorithm) for label in _FROM_HANDSHAKE]
         self._from_master = [label_info(label, algorithm) for label in _FROM_MASTER]
         self._no_psk = early_secret_without_psk(algorithm)
@@ -123,7 +130,7 @@ class _Schedule:
         size = self._size
         parts: Sequence[bytes] = self._cut(block)
         together = b"\xff".join(parts)
-        if len(together) == len(parts) * (size + 1) - 1 and labels.NOT_SET not in together:
+        if len(together) == self._whole_bytes and labels.NOT_SET not in together:
             return parts  # as nearly always
         return [part if len(part) == size and labels.NOT_SET not in part else b"" for part in parts]
 
@@ -137,7 +144,7 @@ class _Schedule:
     def _handshake(self, parts: Sequence[bytes]) -> Sequence[bytes]:
         secret, transcript_hash = parts[_HANDSHAKE], parts[_HANDSHAKE_HASH]
         if not secret or not transcript_hash:
-            return (b"",) * len(_FROM_HANDSHAKE)
+            return parts[_KEPT_HANDSHAKE]
         return expand_labels(secret, self._from_handshake, transcript_hash, self._algorithm)
 
     def found(self, parts: Sequence[bytes], application: Sequence[bytes]) -> Found:
@@ -149,6 +156,8 @@ class _Schedule:
             lines = tuple([line for line in lines if line[1]])
         if not lines:
             return Found(wrong="the secrets of a handshake are not whole")
+        if parts[_KEPT_EARLY]:
+            lines = ((labels.CLIENT_EARLY, parts[_KEPT_EARLY]), *lines)
         early = parts[_EARLY]
         if early and early != self._no_psk:
             # A resumed one may have had early data, whose secret needs the hash of the ClientHello, which nobody keeps.

@@ -30,6 +30,9 @@ _SECRETS = (
     "client_traffic_secret",
     "server_traffic_secret",
     "exporter_secret",
+    "client_handshake_traffic_secret",
+    "server_handshake_traffic_secret",
+    "client_early_traffic_secret",
 )
 
 

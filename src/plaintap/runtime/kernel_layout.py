@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LAYOUT = struct.Struct("<BB 19H")
+LAYOUT = struct.Struct("<BB 20H")
 GO_LAYOUT = struct.Struct("<QQ7Hh")
 NO_FIELD = 0xFFFF
 BLOCK_MAX_BYTES = 1024
@@ -66,6 +66,7 @@ _GO_FIELDS = (
 _FIELDS = (
     "version",
     "references",
+    "version_in",
     "server",
     "s3",
     "client_random",

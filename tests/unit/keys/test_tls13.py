@@ -33,6 +33,18 @@ def test_all_five(vector: Vector) -> None:
 
 
 @BOTH
+def test_what_a_library_keeps_itself(vector: Vector) -> None:
+    """GnuTLS's block: the traffic secrets of the handshake are in it, and that of early data where there was any."""
+    names = ("client_handshake_traffic_secret", "server_handshake_traffic_secret", *OWN)
+    offsets = {name: 64 * number for number, name in enumerate(("client_early_traffic_secret", *names))}
+    kept = b"".join(secret.ljust(64, b"\0") for _, secret in vector.lines)
+    assert find_secrets(bytes(64) + kept, offsets, vector.cipher) == Found(vector.lines)
+    early = UPDATED[: len(vector.lines[0][1])]
+    with_early = (("CLIENT_EARLY_TRAFFIC_SECRET", early), *vector.lines)
+    assert find_secrets(early.ljust(64, b"\0") + kept, offsets, vector.cipher) == Found(with_early)
+
+
+@BOTH
 def test_without_a_suite_the_hash_is_told_by_what_fits(vector: Vector) -> None:
     assert find_secrets(vector.block(), OFFSETS, 0) == Found(vector.lines)
     assert find_secrets(vector.block(), OFFSETS, 0xC02F) == Found(vector.lines)

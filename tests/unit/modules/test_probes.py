@@ -35,7 +35,7 @@ def test_secrets_are_a_block() -> None:
         exporter_secret=0x7C4,
     )
     offsets = fields(layout)[2:]
-    assert offsets[4] == 0x160
+    assert offsets[5] == 0x160
     start, length, client, server, exporter = offsets[-6:-1]
     assert (start, length) == (0x544, 0x7C4 + 64 - 0x544)
     assert (client, server, exporter) == (0x200, 0x240, 0x280)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from plaintap.targets.layouts import boringssl, openssl
+from plaintap.targets.layouts import boringssl, gnutls, openssl
 from plaintap.targets.layouts.model import KnownLayout, Layout, LayoutRow, Origin
-from plaintap.targets.layouts.releases import AWS_LC, Release, parse_release
+from plaintap.targets.layouts.releases import AWS_LC, GNUTLS, Release, parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ _BORINGSSL = re.compile(r"boringssl(_a_\d{2}|_na)?")
 
 def known_versions() -> tuple[LayoutRow, ...]:
     """Every row of the tables, in the order of a listing."""
-    return (*openssl.ROWS, boringssl.BORINGSSL, *boringssl.AWS_LC_ROWS)
+    return (*openssl.ROWS, boringssl.BORINGSSL, *boringssl.AWS_LC_ROWS, *gnutls.ROWS)
 
 
 def find_layout(version: str) -> KnownLayout | None:
@@ -63,7 +63,7 @@ def _known(row: LayoutRow, origin: Origin) -> KnownLayout:
 @cache
 def _ranges() -> tuple[tuple[Release, Release, LayoutRow], ...]:
     found = []
-    for row in (*openssl.ROWS, *boringssl.AWS_LC_ROWS):
+    for row in (*openssl.ROWS, *boringssl.AWS_LC_ROWS, *gnutls.ROWS):
         first, last = parse_release(row.first), parse_release(row.last)
         assert first is not None, row.first
         assert last is not None, row.last
@@ -106,6 +106,7 @@ def _names() -> Iterable[str]:
         if first.family == AWS_LC:
             yield from dict.fromkeys((row.first, row.last))
             continue
+        family = f"{GNUTLS} " if first.family == GNUTLS else ""
         number = ".".join(map(str, first.numbers))
         flavour = f"+{first.flavour}" if first.flavour else ""
         if last.letter:
@@ -115,7 +116,7 @@ def _names() -> Iterable[str]:
         else:
             *series, patch = first.numbers
             for each in range(patch, last.numbers[-1] + 1):
-                yield f"{'.'.join(map(str, series))}.{each}{flavour}"
+                yield f"{family}{'.'.join(map(str, series))}.{each}{flavour}"
     yield boringssl.BORINGSSL.first
 
 

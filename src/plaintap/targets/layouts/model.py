@@ -27,6 +27,7 @@ class Family(Enum):
 
     OPENSSL = "openssl"
     BORINGSSL = "boringssl"
+    GNUTLS = "gnutls"
 
 
 class Layout(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,14 +40,16 @@ class Layout(Struct, frozen=True, kw_only=True, omit_defaults=True):
     family: Family = Family.OPENSSL
     has_type: bool = False
     """SSL begins with its type (OpenSSL 3.2 and later)."""
+    version_in: int | None = None
+    """SSL: pointer to what has the version, where SSL has not; version and suite are the two bytes of the wire then."""
     version: int | None = None
     """SSL: int, the protocol version as on the wire; BoringSSL's has 16 bits."""
     server: int | None = None
-    """SSL: int, not 0 at the server's end."""
+    """SSL: int, odd at the server's end."""
     references: int | None = None
     """SSL: int, the reference count."""
     session: int | None = None
-    """SSL: pointer to the SSL_SESSION."""
+    """SSL: pointer to the SSL_SESSION; GnuTLS has what is in that in its one struct."""
     s3: int | None = None
     """SSL: pointer to the SSL3_STATE where that is a struct of its own and holds the client random (1.x, BoringSSL)."""
     client_random: int | None = None
@@ -78,6 +81,10 @@ class Layout(Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_traffic_secret: int | None = None
     server_traffic_secret: int | None = None
     exporter_secret: int | None = None
+    client_handshake_traffic_secret: int | None = None
+    """SSL: these three where they are kept themselves (GnuTLS)."""
+    server_handshake_traffic_secret: int | None = None
+    client_early_traffic_secret: int | None = None
 
 
 class LayoutRow(Struct, frozen=True, kw_only=True):

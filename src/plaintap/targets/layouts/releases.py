@@ -8,9 +8,12 @@ from typing import Final, NamedTuple
 
 OPENSSL: Final = "OpenSSL"
 AWS_LC: Final = "AWS-LC"
+GNUTLS: Final = "GnuTLS"
+_FAMILIES: Final = {"o": OPENSSL, "a": AWS_LC, "g": GNUTLS}
+"""By the first letter of how they are named."""
 
 _TEXT = re.compile(
-    r"(?:(?P<family>openssl|aws-?lc)[ _-]?)?"
+    r"(?:(?P<family>openssl|aws-?lc|gnutls)[ _-]?)?"
     r"(?P<numbers>\d{1,2}\.\d{1,2}\.\d{1,2})(?P<letter>[a-z]{0,2})"
     r"(?:(?:[-+]| (?=fips))(?P<suffix>[a-z][\w.+-]{0,40}))?",
     re.ASCII | re.IGNORECASE,
@@ -45,7 +48,7 @@ class Release(NamedTuple):
 
 
 def parse_release(text: str) -> Release | None:
-    """The release that a text names, `openssl ` before it or not; None when it is no OpenSSL's or AWS-LC's version."""
+    """The release that a text names, `openssl ` before it or not; None when it is none of these."""
     match = _TEXT.fullmatch(text.strip())
     if match is None:
         return None
@@ -53,7 +56,7 @@ def parse_release(text: str) -> Release | None:
     earlier = bool(_EARLIER.match(suffix))
     quic = bool(_QUIC.fullmatch(suffix))
     return Release(
-        family=AWS_LC if (match["family"] or "").lower().startswith("aws") else OPENSSL,
+        family=_FAMILIES[(match["family"] or OPENSSL)[0].lower()],
         flavour="quic" if quic else "",
         numbers=tuple(map(int, match["numbers"].split("."))),
         letter=match["letter"].lower(),

@@ -54,6 +54,9 @@ def layout_of(version: str) -> Layout:
         ("BoringSSL", "BoringSSL"),
         ("boringssl_a_13", "BoringSSL"),
         ("AWS-LC 1.30.1", "AWS-LC 1.29.0-1.49.0"),
+        ("GnuTLS 3.6.12", "GnuTLS 3.6.12"),
+        ("GnuTLS 3.7.9", "GnuTLS 3.7.7-3.7.11"),
+        ("gnutls 3.8.9", "GnuTLS 3.8.7-3.8.9"),
     ],
 )
 def test_in_the_tables(version: str, label: str) -> None:
@@ -174,7 +177,8 @@ def test_offsets_are_aligned_and_do_not_collide(row: LayoutRow) -> None:
     spans = []
     for name, size in in_ssl.items():
         offset = getattr(layout, name)
-        if offset is not None:
+        elsewhere = name == "version" and layout.version_in is not None
+        if offset is not None and not elsewhere:
             assert offset % size == 0, name
             spans.append((offset, size))
     assert layout.client_random is not None
@@ -214,6 +218,19 @@ def test_offsets_of_versions_people_have() -> None:
 def test_the_type_comes_with_3_2() -> None:
     for row in openssl.ROWS:
         assert row.layout.has_type is (row.first >= "3.2")
+
+
+def test_gnutls_has_all_in_one_struct() -> None:
+    debian = layout_of("GnuTLS 3.7.9")
+    assert debian == layout_of("GnuTLS 3.8.0")
+    assert (debian.family, debian.session, debian.s3, debian.server) == (Family.GNUTLS, None, None, 0)
+    assert (debian.version_in, debian.session_cipher, debian.master_key, debian.client_random) == (248, 16, 32, 80)
+    assert (debian.client_handshake_traffic_secret, debian.server_handshake_traffic_secret) == (0x1794, 0x17D4)
+    assert (debian.client_traffic_secret, debian.server_traffic_secret, debian.exporter_secret) == (
+        *(0x1814, 0x1854),
+        0x1894,
+    )
+    assert find_layout("3.7.9") is None  # that would be OpenSSL's
 
 
 def test_boringssl_has_no_descriptor_that_could_be_wrong() -> None:
