@@ -21,8 +21,7 @@
 #define COOKIE_LIBRARY(cookie) ((__u16)(cookie))
 #define COOKIE_WRITE(cookie) (((cookie) >> 16) & 1)
 #define COOKIE_DONE_ARGUMENT(cookie) (((cookie) >> 20) & 7) /* 0: the return value counts */
-#define COOKIE_KEEPS(cookie)                                                                       \
-	(((cookie) >> 23) & 1) /* GnuTLS: what has to wait is kept, not refused */
+#define COOKIE_GNUTLS(cookie) (((cookie) >> 23) & 1)	    /* what it returns is GnuTLS's */
 
 struct frame {
 	__u64 sp;

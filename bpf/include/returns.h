@@ -60,7 +60,8 @@ static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 	struct thread *thread = current_thread();
 	struct frame *frame = finish_call(regs, cookie, thread);
 	struct session *session;
-	bool keeps = COOKIE_KEEPS(cookie), waits = keeps && has_to_wait(regs);
+	bool keeps = COOKIE_GNUTLS(cookie) && COOKIE_WRITE(cookie);
+	bool waits = keeps && has_to_wait(regs);
 	__u64 done;
 
 	if (!frame || frame->inner_sent ||
@@ -88,7 +89,7 @@ static __always_inline void return_call(struct pt_regs *regs, __u64 cookie)
 	}
 }
 
-/* 1: the handshake is over; anything else: not yet, or it failed. */
+/* 1, of GnuTLS 0: the handshake is over; anything else: not yet, or it failed. */
 static __always_inline void return_handshake(struct pt_regs *regs, __u64 cookie)
 {
 	struct session_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
@@ -98,7 +99,7 @@ static __always_inline void return_handshake(struct pt_regs *regs, __u64 cookie)
 
 	if (!frame)
 		return;
-	if ((__s32)regs->REG_RESULT != 1) {
+	if ((__s32)regs->REG_RESULT != (COOKIE_GNUTLS(cookie) ? 0 : 1)) {
 		if (!frame->used)
 			suspect_memory(frame);
 		return;

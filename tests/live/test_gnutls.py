@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from harness.keylog import KeyLog
+from harness.packets import Packets, captured
 from harness.require import require, require_command
 from harness.tap import Taps
 from harness.target import Server, Target, Targets
 
 GNUTLS = ("gnutls",)
+REQUEST = b"GET /said/20 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 MARKER = "this was said by somebody who is not captured"
 
 
@@ -53,8 +57,7 @@ def test_gnutls_cli_as_text(targets: Targets, taps: Taps) -> None:
     server = targets.server("http")
     tap = taps.ready("--format", "text", "--comm", "gnutls-cli", command=GNUTLS)
     words = [require_command("gnutls-cli"), f"--x509cafile={targets.certificate}", f"--port={server.port}", "localhost"]
-    request = b"GET /said/20 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    client = subprocess.run(words, input=request, capture_output=True, timeout=60, check=False)
+    client = subprocess.run(words, input=REQUEST, capture_output=True, timeout=60, check=False)
     assert b"/said/20" in client.stdout
     (line,) = tap.stop_clean().out.splitlines()
     for word in ("gnutls-cli[", "GET", "https://localhost/said/20", " 200 ", "text"):
@@ -76,7 +79,47 @@ def test_calls(targets: Targets, taps: Taps, kind: str) -> None:
     tap.stop_clean().streams.check_all([truth], comm=name)
 
 
-def test_one_library_by_its_path(targets: Targets, taps: Taps, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+@pytest.mark.parametrize("program", ["wget", "gnutls-cli"])
+def test_keys(targets: Targets, taps: Taps, tmp_path: Path, program: str, tls: str) -> None:
+    """As the library itself logs them, and tshark decrypts with them what was said."""
+    server = targets.server("http")
+    keylog, witness = tmp_path / "keylog", tmp_path / "witness"
+    priority = f"NORMAL:-VERS-ALL:+VERS-TLS{tls}"
+    url = f"https://{server.host}:{server.port}/small/12"
+    flags = {
+        "wget": ["-qO-", f"--ca-certificate={targets.certificate}", f"--ciphers={priority}", url],
+        "gnutls-cli": [
+            *(f"--x509cafile={targets.certificate}", f"--priority={priority}", f"--port={server.port}"),
+            "localhost",
+        ],
+    }
+    words = [require_command(program), *flags[program]]
+    tap = taps.ready("-m", "text,keylog", "-k", keylog, "--comm", program, command=GNUTLS)
+    with captured(tmp_path / "packets", [server.port]) as capture:
+        environment = {**os.environ, "SSLKEYLOGFILE": str(witness)}
+        client = subprocess.run(words, input=REQUEST, capture_output=True, timeout=60, check=False, env=environment)
+        assert client.stdout, client.stderr
+        said = server.finish()
+        packets = capture.stop()
+    tap.stop_clean()
+    KeyLog.read(keylog).check_complete(connections=1)
+    KeyLog.read(keylog).check_same(KeyLog.read(witness))
+    packets.check(keylog, said)
+
+
+def test_packets_decrypted(targets: Targets, taps: Taps, tmp_path: Path) -> None:
+    server = targets.server("http")
+    file = tmp_path / "out.pcapng"
+    tap = taps.ready("-m", "pcap", "-i", "lo", "-w", file, f"tcp port {server.port}", command=GNUTLS)
+    fetched = wget(targets, server, "/large/30000")
+    assert fetched.wait() == 0
+    said = server.finish()
+    tap.stop_clean()
+    Packets(file, [server.port]).check(None, said)
+
+
+def test_one_library_by_its_path(targets: Targets, taps: Taps) -> None:
     server = targets.server("http")
     tap = taps.ready("--gnutls", libgnutls(), "--comm", "wget", command=GNUTLS)
     fetched = wget(targets, server, "/small/12")
@@ -87,4 +130,3 @@ def test_one_library_by_its_path(targets: Targets, taps: Taps, tmp_path: Path) -
         ended = taps.run("gnutls", "--gnutls", path)
         assert ended.code == 1
         assert why in ended.err
-    assert taps.run("gnutls", "-m", "keylog", "-k", tmp_path / "keys").code == 2

@@ -9,7 +9,6 @@ from plaintap.cli.capture import filter_words, given_filter_words, start
 from plaintap.cli.command import Command
 from plaintap.cli.invocation import Settings
 from plaintap.config import CommonConfig, GnuTlsConfig
-from plaintap.errors import UsageError
 from plaintap.options import options
 
 
@@ -17,9 +16,6 @@ def capture_gnutls(context: click.Context) -> int:
     """Captures with this one module."""
     settings = Settings(context)
     words = given_filter_words(settings, context)
-    if settings.common.wants_secrets:
-        hint = "without -m its plaintext is shown"
-        raise UsageError("keys of GnuTLS are not in this version, so neither are -m keylog and -m pcap", hint=hint)
     return start(settings, settings.modules(["gnutls"], filter_words=words))
 
 

@@ -212,8 +212,7 @@ class Attacher:
         if len(self.libraries) >= LIBRARIES_MAX:
             raise TargetError(f"more than {LIBRARIES_MAX} libraries at once")
         number = len(self.libraries) + 1
-        has_layouts = plan.has_layouts and not plan.go
-        layout = self._layout_for(plan, beside, fd, lambda: _mapped_half(plan, pids)) if has_layouts else None
+        layout = None if plan.go else self._layout_for(plan, beside, fd, lambda: _mapped_half(plan, pids))
         library = Library(number, plan.name, path, plan.tells_ends, layout, logs_keys=plan.go is not None)
         self._tell(library)
         # Before the first probe, since the programs read by it; and when there is none, since the number may have been

@@ -33,8 +33,8 @@ class Point:
     write: bool = False
     done_argument: int = 0
     """0: the return value is the count. 4 or 5: that argument (1-based) is a `size_t *`, and 1 returned is success."""
-    keeps: bool = False
-    """Of writing: what has to wait was taken all the same, and is not given again."""
+    gnutls: bool = False
+    """What it returns is GnuTLS's: a handshake is over with 0, and a write that has to wait has taken its bytes."""
     go: GoSpot | None = None
     """What a place in a Go function has to tell besides."""
 
@@ -55,8 +55,8 @@ class ProbePlan:
     """The libraries it asks the loader for, in one of which they are otherwise."""
     other_half: str = ""
     """The one of them that is half of this library: its libcrypto."""
-    has_layouts: bool = True
-    """Whether its structs are read by layouts of OpenSSL's family."""
+    calibrated: bool = True
+    """Whether calibration knows this family's structs; otherwise the tables have to do."""
     go: GoLayout | None = None
     """What the programs of Go need to know of the file."""
     notes: tuple[str, ...] = ()

@@ -15,12 +15,12 @@ LIBRARIES_MAX = 4095
 """PT_LIBRARIES of bpf/include/layout.h, less one: libraries are counted from 1."""
 
 
-def pack_cookie(*, library: int, write: bool = False, done_argument: int = 0, keeps: bool = False) -> int:
+def pack_cookie(*, library: int, write: bool = False, done_argument: int = 0, gnutls: bool = False) -> int:
     """`done_argument` is the 1-based argument (4 or 5) that points to the count; 0: none does.
 
-    `keeps`: a write that has to wait has taken its bytes.
+    `gnutls`: what the function returns is GnuTLS's.
     """
-    return library | write << 16 | done_argument << 20 | keeps << 23
+    return library | write << 16 | done_argument << 20 | gnutls << 23
 
 
 def pack_go_cookie(spot: GoSpot, *, library: int, write: bool, leaves: bool) -> int:

@@ -37,9 +37,11 @@ _WRITES: Final = (
 _READS: Final = ("gnutls_record_recv", "gnutls_record_recv_seq", "gnutls_record_recv_early_data")
 # (gnutls_session_t *, unsigned) and (gnutls_session_t)
 _LIFE: Final = {"gnutls_init": ("pt_session_new", 0), "gnutls_deinit": ("pt_session_free", 1)}
+_HANDSHAKE: Final = "gnutls_handshake"
+_HANDSHAKE_PROGRAMS: Final = ("pt_handshake_enter", "pt_handshake_return")
 _UNCORK: Final = "gnutls_record_uncork"
 _UNCORK_PROGRAMS: Final = ("pt_uncork_enter", "pt_uncork_return")
-_NAMES: Final = (*_WRITES, *_READS, *_LIFE, _UNCORK)
+_NAMES: Final = (*_WRITES, *_READS, *_LIFE, _HANDSHAKE, _UNCORK)
 _VERSION_TEXT: Final = re.compile(rb"\0(3\.\d{1,2}\.\d{1,2})(?=\0)")
 _CHUNK_BYTES: Final = 1 << 20
 _LONGEST_BYTES: Final = 16
@@ -61,16 +63,17 @@ def plan(elf: ElfFile, path: str, /, *, other_half: str | None = None) -> ProbeP
     points = (
         *_data_points(decoder, found, _WRITES, write=True),
         *_data_points(decoder, found, _READS, write=False),
+        *_handshake_points(decoder, found),
         *_cork_points(decoder, found),
         *_life_points(decoder, found),
     )
     version = _version(elf)
     return ProbePlan(
         name=_name(path, version),
-        version=version,
+        version=f"GnuTLS {version}" if version else None,
         points=points,
         tells_ends=any(point.program == "pt_session_free" for point in points),
-        has_layouts=False,
+        calibrated=False,
     )
 
 
@@ -84,7 +87,7 @@ def _data_points(
         symbol = form.symbol
         if symbol.vaddr in probed or wrappers.reaches(form, probed) is not None:
             continue
-        points = call_points(decoder, CALL_PROGRAMS, symbol, arguments=3, write=write, keeps=write)
+        points = call_points(decoder, CALL_PROGRAMS, symbol, arguments=3, write=write, gnutls=True)
         if not points:
             raise NotHookable(
                 f"{decoder.elf.name}: seen, not hookable, "
@@ -92,6 +95,11 @@ def _data_points(
             )
         yield from points
         probed[symbol.vaddr] = symbol.name
+
+
+def _handshake_points(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point, ...]:
+    handshake = found.get(_HANDSHAKE)
+    return call_points(decoder, _HANDSHAKE_PROGRAMS, handshake, arguments=1, gnutls=True) if handshake else ()
 
 
 def _cork_points(decoder: Decoder, found: Mapping[str, Symbol]) -> tuple[Point, ...]:

@@ -60,7 +60,7 @@ def call_points(
     reason: str = "",
     write: bool = False,
     done_argument: int = 0,
-    keeps: bool = False,
+    gnutls: bool = False,
 ) -> tuple[Point, ...]:
     """One place for the function's entry and for its return, with a program for each; none as above."""
     found = cheapest_point(decoder, function.vaddr, size=function.size, arguments=ARGUMENTS[:arguments], returns=True)
@@ -77,7 +77,7 @@ def call_points(
             returns=returns,
             write=write,
             done_argument=done_argument,
-            keeps=keeps,
+            gnutls=gnutls,
         )
         for program, returns in zip(programs, (False, True), strict=True)
     )

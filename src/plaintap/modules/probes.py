@@ -47,7 +47,7 @@ def probes_of(points: Iterable[Point], *, library: int, kernel: Kernel) -> list[
 
 def _cookie(point: Point, library: int) -> int:
     if point.go is None:
-        return pack_cookie(library=library, write=point.write, done_argument=point.done_argument, keeps=point.keeps)
+        return pack_cookie(library=library, write=point.write, done_argument=point.done_argument, gnutls=point.gnutls)
     leaves = point.program == _LEAVES_GO
     return pack_go_cookie(point.go, library=library, write=point.write, leaves=leaves)
 

@@ -42,7 +42,15 @@ GO_PROGRAMS = ("pt_go_enter", "pt_go_return", "pt_go_handshake", "pt_go_keylog",
 GO_SECRETS_PROGRAMS = ("pt_go_keylog",)
 CORK_PROGRAMS = ("pt_uncork_enter", "pt_uncork_return")
 PROBE_PROGRAMS = (*OPENSSL_PROGRAMS, *GO_PROGRAMS, *CORK_PROGRAMS)
-GNUTLS_PROGRAMS = ("pt_call_enter", "pt_call_return", "pt_session_new", "pt_session_free", *CORK_PROGRAMS)
+GNUTLS_PROGRAMS = (
+    "pt_call_enter",
+    "pt_call_return",
+    "pt_handshake_enter",
+    "pt_handshake_return",
+    "pt_session_new",
+    "pt_session_free",
+    *CORK_PROGRAMS,
+)
 PROBES_OF = {
     "openssl": (*OPENSSL_PROGRAMS, *BIO_PROGRAMS),
     "gotls": GO_PROGRAMS,

@@ -96,11 +96,17 @@ class Layouts:
 
     def find(self, plan: ProbePlan, path: str, fd: int, other_half: OtherHalf) -> KnownLayout | None:
         """What the tables say; the file is kept open when that is to be tested."""
-        if self._forced:
+        if self._forced and plan.calibrated:
             self._tell_contradiction(plan, self._forced)
             if self._forced.is_for(plan.version):
                 return self._forced.known
         known = find_layout(plan.version) if plan.version else None
+        if not plan.calibrated:
+            with self._lock:
+                self._forget_file()  # of a library that was refused
+            if problem := explain_layout(plan.name, known):
+                self._notice(problem)
+            return known
         if self._keys or known is None or known.origin is not Origin.TABLE:
             with self._lock:
                 self._forget_file()
@@ -209,7 +215,7 @@ def explain_difference(name: str, before: KnownLayout | None, found: KnownLayout
 
 def _named_layout(version: str) -> KnownLayout:
     known = find_layout(version)
-    if known and known.origin is Origin.TABLE:
+    if known and known.origin is Origin.TABLE and known.layout.family is not Family.GNUTLS:
         return known
     names = nearest_names(version)
     hint = f"known and near: {', '.join(names)}" if names else "`plaintap layouts` lists them"

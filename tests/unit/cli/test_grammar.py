@@ -120,8 +120,7 @@ def test_gotls_is_a_module_of_its_own(cli: Cli, word: str, flag: str) -> None:
 @pytest.mark.parametrize("word", ["gnutls", "gnu"])
 def test_gnutls_is_a_module_of_its_own(cli: Cli, word: str) -> None:
     assert cli(word, "--gnutls", "/x").capture.modules == {"gnutls": GnuTlsConfig(gnutls="/x")}
-    for model in ("keylog", "pcap", "text,keylog"):
-        assert "keys of GnuTLS are not in this version" in cli.refused(word, "-m", model)
+    assert cli(word, "-m", "text,keylog", "-k", "/x").capture.modules == {"gnutls": GnuTlsConfig()}
 
 
 def test_modules_belongs_to_all_and_run(cli: Cli) -> None:

@@ -25,6 +25,7 @@ def library() -> ElfImage:
     for name in (
         "gnutls_record_recv",
         "gnutls_record_recv_seq",
+        "gnutls_handshake",
         "gnutls_record_uncork",
         "gnutls_init",
         "gnutls_deinit",
@@ -43,21 +44,23 @@ def plan_of(tmp_path: Path, image: ElfImage, name: str = "libgnutls.so.30") -> P
 
 def test_what_is_probed(tmp_path: Path) -> None:
     found = plan_of(tmp_path, library())
-    probed = [(point.function, point.program, point.write, point.keeps) for point in found.points]
+    probed = [(point.function, point.program, point.write, point.gnutls) for point in found.points]
     assert probed == [
         ("gnutls_record_send2", "pt_call_enter", True, True),
         ("gnutls_record_send2", "pt_call_return", True, True),
-        ("gnutls_record_recv", "pt_call_enter", False, False),
-        ("gnutls_record_recv", "pt_call_return", False, False),
-        ("gnutls_record_recv_seq", "pt_call_enter", False, False),
-        ("gnutls_record_recv_seq", "pt_call_return", False, False),
+        ("gnutls_record_recv", "pt_call_enter", False, True),
+        ("gnutls_record_recv", "pt_call_return", False, True),
+        ("gnutls_record_recv_seq", "pt_call_enter", False, True),
+        ("gnutls_record_recv_seq", "pt_call_return", False, True),
+        ("gnutls_handshake", "pt_handshake_enter", False, True),
+        ("gnutls_handshake", "pt_handshake_return", False, True),
         ("gnutls_record_uncork", "pt_uncork_enter", True, False),
         ("gnutls_record_uncork", "pt_uncork_return", True, False),
         ("gnutls_init", "pt_session_new", False, False),
         ("gnutls_deinit", "pt_session_free", False, False),
     ]
     assert found.tells_ends
-    assert not found.has_layouts
+    assert not found.calibrated
 
 
 def test_a_send_that_does_its_own_work_is_probed_too(tmp_path: Path) -> None:
@@ -86,7 +89,9 @@ def test_a_send_that_does_its_own_work_is_probed_too(tmp_path: Path) -> None:
 def test_version(tmp_path: Path, constants: bytes, name: str, expected: str) -> None:
     image = library()
     image.rodata = constants
-    assert plan_of(tmp_path, image, name).name == expected
+    found = plan_of(tmp_path, image, name)
+    assert found.name == expected
+    assert found.version == ("GnuTLS 3.7.9" if "3.7.9" in expected else None)
 
 
 def test_who_only_uses_it_has_no_plan(tmp_path: Path) -> None:

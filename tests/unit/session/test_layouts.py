@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,33 @@ def test_a_version_of_the_tables_is_tested_where_keys_are_wanted(fd: int) -> Non
         layouts.close()
 
 
-def test_an_unknown_version_is_told_at_once() -> None:
-    with pytest.raises(UsageError, match="no layout is known of '9.9.9'"):
-        Layouts(ssl_version="9.9.9", keys=True, notice=nobody)
+@pytest.mark.parametrize("version", ["9.9.9", "GnuTLS 3.7.9"])
+def test_an_unknown_version_is_told_at_once(version: str) -> None:
+    with pytest.raises(UsageError, match=f"no layout is known of '{version}'"):
+        Layouts(ssl_version=version, keys=True, notice=nobody)
+
+
+@pytest.mark.parametrize(
+    ("version", "label", "said"),
+    [
+        ("GnuTLS 3.7.9", "GnuTLS 3.7.7-3.7.11", []),
+        ("GnuTLS 3.8.10", "GnuTLS 3.8.7-3.8.9", ["GnuTLS 3.8.7-3.8.9 is used: keys may be wrong"]),
+        ("GnuTLS 4.0.0", None, ["no keys"]),
+        (None, None, ["no keys"]),
+    ],
+)
+def test_what_cannot_be_calibrated_is_said_at_once(
+    fd: int, version: str | None, label: str | None, said: list[str]
+) -> None:
+    """Nothing is kept open of it, nor of the library before."""
+    notices: list[str] = []
+    layouts = Layouts(ssl_version=None, keys=True, notice=notices.append)
+    layouts.find(plan("3.0.22"), "/somewhere", fd, nothing)
+    known = layouts.find(replace(plan(version), calibrated=False), "/somewhere", fd, nothing)
+    assert (known.label if known else None) == label
+    assert layouts._file is None
+    assert len(notices) == len(said)
+    assert all(part in notice for part, notice in zip(said, notices, strict=True))
 
 
 def test_what_was_forced_is_not_tested(fd: int) -> None:
