@@ -298,6 +298,8 @@ static __always_inline bool send_packet(struct __sk_buff *skb, const struct pt_p
 	SEND_AS(12288)
 	SEND_AS(24576)
 	SEND_AS(49152)
+	SEND_AS(66560)
+	SEND_AS(132096)
 	SEND_AS(PT_PACKET_MAX)
 	return false;
 }

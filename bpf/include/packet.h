@@ -6,8 +6,11 @@
 #ifndef PLAINTAP_PACKET_H
 #define PLAINTAP_PACKET_H
 
-/* The largest GSO packet of IPv4 with room for its link header; beyond it packets are cut. */
-#define PT_PACKET_MAX 66560
+/*
+ * What a socket hands over as one: two segments of a loopback device's are 131 KB, and BIG TCP may be
+ * set to more. Beyond it packets are cut, as by tcpdump.
+ */
+#define PT_PACKET_MAX 262144
 #define PT_PACKET_COMM 16
 
 enum pt_wanted {

@@ -112,7 +112,7 @@ def test_packets_decrypted(targets: Targets, taps: Taps, tmp_path: Path) -> None
     server = targets.server("http")
     file = tmp_path / "out.pcapng"
     tap = taps.ready("-m", "pcap", "-i", "lo", "-w", file, f"tcp port {server.port}", command=GNUTLS)
-    fetched = wget(targets, server, "/large/30000")
+    fetched = wget(targets, server, "/large/300000")
     assert fetched.wait() == 0
     said = server.finish()
     tap.stop_clean()
