@@ -96,20 +96,19 @@ class Layouts:
 
     def find(self, plan: ProbePlan, path: str, fd: int, other_half: OtherHalf) -> KnownLayout | None:
         """What the tables say; the file is kept open when that is to be tested."""
+        with self._lock:
+            self._forget_file()  # of a library that was refused
         if self._forced and plan.calibrated:
             self._tell_contradiction(plan, self._forced)
             if self._forced.is_for(plan.version):
                 return self._forced.known
         known = find_layout(plan.version) if plan.version else None
         if not plan.calibrated:
-            with self._lock:
-                self._forget_file()  # of a library that was refused
             if problem := explain_layout(plan.name, known):
                 self._notice(problem)
             return known
         if self._keys or known is None or known.origin is not Origin.TABLE:
             with self._lock:
-                self._forget_file()
                 if not self._closed:
                     self._file = _File(os.dup(fd), path, _open_libcrypto(other_half()))
         return known

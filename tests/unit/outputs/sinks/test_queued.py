@@ -158,6 +158,8 @@ def test_a_lossless_one_waits_until_it_is_interrupted(gate: Gate, interrupt: str
     sink.write(b"in hand\n")
     sink.flush()
     assert gate.entered.wait(WAIT_S)
+    sink.write(b"queued.\n")
+    sink.flush()
     main_thread = threading.get_ident()
     disturb = sink.hurry if interrupt == "hurry" else lambda: signal.pthread_kill(main_thread, signal.SIGINT)
     thread = threading.Thread(target=disturb)
@@ -172,7 +174,7 @@ def test_a_lossless_one_waits_until_it_is_interrupted(gate: Gate, interrupt: str
     if interrupt == "signal" and not sink._hurried:
         sink.hurry()  # it came before the waiting
     sink.close()
-    assert counts(sink) == (2, 16)
+    assert counts(sink) == (3, 24)
 
 
 def test_a_lossless_one_is_patient_at_the_end(gate: Gate) -> None:
