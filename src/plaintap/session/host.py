@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from plaintap.config import CaptureConfig, CommonConfig, ModuleConfig
-from plaintap.errors import PlaintapError, UsageError, where_of
+from plaintap.config_show import STANDARD_OUTPUT
+from plaintap.errors import PlaintapError, where_of
 from plaintap.messages import Message, Totals
 from plaintap.session.capture import Capture
 from plaintap.session.pipeline import Reporter
@@ -240,6 +241,8 @@ class ModuleHost:
         self._modules: dict[str, Module] = {}
         self._coming: Module | None = None
         """That a change is about to put in the place of another."""
+        self._packet_files: set[str] = set()
+        """Written to so far."""
         self._changing = threading.Lock()
         self._stopping = False
         self._began = time.monotonic()
@@ -274,7 +277,7 @@ class ModuleHost:
         with self._changing:
             old = self._modules.get(name)
             running = old if old and old.is_running else None
-            self._refuse_shared_packets(common)
+            common = self._with_own_packets(name, common)
             past = old.totals if old else None
             new = Module(
                 name, common, config, reporter=self._reporter, watch=self._watch, past=past, capture=self._make
@@ -290,18 +293,23 @@ class ModuleHost:
             finally:
                 self._coming = None
             self._modules[name] = new
+            if common.wants_packets:
+                self._packet_files.add(os.path.realpath(common.packets_path))
             if old:
                 self._end(old)
                 new.begin_from(old.totals)
 
-    def _refuse_shared_packets(self, common: CommonConfig) -> None:
-        if not common.wants_packets:
-            return
-        path = os.path.realpath(common.packets_path)
-        for module in self._modules.values():
-            writes = module.is_running and module.common.wants_packets
-            if writes and os.path.realpath(module.common.packets_path) == path:
-                raise UsageError(f"{module.name} writes packets to {path}", hint="pcapfile names another file")
+    def _with_own_packets(self, name: str, common: CommonConfig) -> CommonConfig:
+        """With a file that nothing of this run was written to: a changed module's packets go on in another."""
+        if not common.wants_packets or common.packets_path == STANDARD_OUTPUT:
+            return common
+        path, number = common.packets_path, 0
+        while os.path.realpath(path) in self._packet_files:
+            number += 1
+            path = f"{common.packets_path}{number}"
+        if number:
+            self._reporter.notice(f"{name}: packets go to {path}")
+        return replace(common, pcapfile=path)
 
     def _end(self, module: Module) -> None:
         module.stop(hurry=False)

@@ -68,17 +68,17 @@ class Outputs:
         try:
             for choice, events, logs in routes:
                 standard = StdoutSink(STDERR, name="standard error") if beside_keys else StdoutSink()
-                self._outputs.append(
-                    open_output(
-                        choice,
-                        options,
-                        lossless=lossless,
-                        standard=standard,
-                        delivery=delivery,
-                        events=events,
-                        logs=logs,
-                    )
+                output = open_output(
+                    choice,
+                    options,
+                    lossless=lossless,
+                    standard=standard,
+                    delivery=delivery,
+                    events=events,
+                    logs=logs,
                 )
+                output.sink.on_news = notice
+                self._outputs.append(output)
             if common.ecaptureq:
                 whole = replace(options, body_limit=0, decode_body=options.decode_whole, width=None, color=False)
                 self._ecaptureq = Ecaptureq(common, replace(whole, numbered=True), notice=notice)

@@ -48,6 +48,7 @@ class FakeCapture:
 
     def __init__(self, stage: Stage, config: CaptureConfig) -> None:
         self.name = f"{next(iter(config.modules))} {config.common.comm}"
+        self.config = config
         self.pipeline = FakePipeline()
         self.seen: Totals | None = Totals(exchanges=1)
         self.had_enough = False
@@ -221,11 +222,13 @@ def test_the_reader_of_standard_output_has_gone() -> None:
     assert stage.host.close() == 0
 
 
-def test_two_modules_do_not_write_one_file_of_packets() -> None:
+def test_no_file_of_packets_is_written_to_twice() -> None:
     stage = Stage()
     stage.host.start()
     common = CommonConfig(model=("pcap",), pcapfile="/tmp/x.pcapng")
-    stage.host.change("gotls", common, GoTlsConfig())
-    with pytest.raises(UsageError, match="gotls writes packets to /tmp/x.pcapng"):
-        stage.host.change("tls", common, TlsConfig())
+    for name, config in (("gotls", GoTlsConfig()), ("tls", TlsConfig()), ("tls", TlsConfig())):
+        stage.host.change(name, common, config)
+    written = [made.config.common.pcapfile for made in stage.made if made.config.common.wants_packets]
+    assert written == ["/tmp/x.pcapng", "/tmp/x.pcapng1", "/tmp/x.pcapng2"]
+    assert "tls: packets go to /tmp/x.pcapng2" in stage.reporter.notices
     stage.host.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import time
@@ -119,6 +120,16 @@ class PacketFile:
         self.fd = -1
 
 
+def _lock(fd: int) -> None:
+    """Until it is closed. Raises OSError when somebody else writes it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(errno.EAGAIN, "another plaintap writes it") from None
+    except OSError:  # a file system without locks
+        return
+
+
 def _open(path: str) -> int:
     fd = open_trusted(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY)
     try:
@@ -128,6 +139,7 @@ def _open(path: str) -> int:
                 raise PermissionError(errno.EPERM, f"it belongs to user {status.st_uid}")
             if status.st_nlink != 1:
                 raise FileExistsError(errno.EEXIST, "it has another name as well")
+            _lock(fd)
             os.ftruncate(fd, 0)
             os.fchmod(fd, _MODE)
         os.set_blocking(fd, True)

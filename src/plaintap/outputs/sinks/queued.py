@@ -83,6 +83,8 @@ class QueuedSink:
         self._count = count
         self._name = name
         self._news: deque[str] = deque()
+        self.on_news: Callable[[str], object] | None = None
+        """Told while somebody waits; else `take_news` is the owner's."""
         self._dropped_before: int | None = None
         """When it stopped keeping up; None while it keeps up."""
         self._distant = sink if isinstance(sink, Distant) else None
@@ -128,11 +130,19 @@ class QueuedSink:
         self._hurried = True
 
     def drain(self) -> None:
-        """Waits until all is written, as long as that takes or until `hurry`: for a capture that ended by itself."""
+        """Waits until all is written, as long as that takes or until `hurry`: for a capture that ended by itself.
+
+        For a peer that takes nothing at all, the flush timeout.
+        """
         self._hand_over()
         with self._changed:
+            left_bytes, moved_s = self._held_bytes, time.monotonic()
             while self._held_bytes and not self._hurried:
                 self._wait_a_little()
+                if self._held_bytes != left_bytes:
+                    left_bytes, moved_s = self._held_bytes, time.monotonic()
+                elif self._distant and time.monotonic() - moved_s >= self._flush_timeout_s:
+                    return
 
     def close(self) -> None:
         """See `outputs.base.Sink`. Waits for the flush timeout at most; `lossless` drains first."""
@@ -191,6 +201,9 @@ class QueuedSink:
         except BaseException:  # Ctrl-C: who then closes will not wait either
             self._hurried = True
             raise
+        if self.on_news:
+            for news in self.take_news():
+                self.on_news(news)
 
     def _drop(self, writes: list[bytes], size_bytes: int, *, written_bytes: int = 0) -> None:
         if self._name and self._dropped_before is None:

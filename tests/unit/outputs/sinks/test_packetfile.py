@@ -75,3 +75,15 @@ def test_a_file_with_another_name_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="it has another name as well"):
         PacketFile(str(tmp_path / "a"), Rotation())
     assert (tmp_path / "b").read_bytes() == b"x"
+
+
+def test_what_another_writes_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "out.pcapng"
+    first = PacketFile(str(path), Rotation())
+    first.write(b"whole blocks")
+    with pytest.raises(OutputError, match="another plaintap writes it"):
+        PacketFile(str(path), Rotation())
+    assert path.read_bytes() == b"whole blocks"
+    first.close()
+    PacketFile(str(path), Rotation()).close()
+    assert path.read_bytes() == b""
