@@ -92,7 +92,7 @@ class Recording:
         path.write_bytes(b"".join([MAGIC, meta, *self.records]))
 
 
-def _exchanges(count: int) -> Recording:
+def recorded_exchanges(count: int) -> Recording:
     recording = Recording()
     body = (b"0123456789abcdef" * (BODY_BYTES // 16))[:BODY_BYTES]
     response = RESPONSE % (len(body), body)
@@ -132,7 +132,7 @@ def replay(bench: Bench) -> Iterator[Figure]:
     Recording().write(nothing)
     start_s = min(run_once([bench.plaintap, "replay", nothing])[1] for _ in range(bench.rounds))
     http1, http2 = bench.directory / "http1.ptap", bench.directory / "http2.ptap"
-    _exchanges(EXCHANGES).write(http1)
+    recorded_exchanges(EXCHANGES).write(http1)
     _http2_exchanges(HTTP2_EXCHANGES).write(http2)
     for recorded, name, count, form, goal in (
         (http1, f"{EXCHANGES:,} exchanges of 1 KB", EXCHANGES, "text", at_most(20, 10)),

@@ -22,6 +22,7 @@ import golang
 import keys
 import offline
 import packets
+import sinks
 import starting
 import web
 from launch import Bench, MissingProgramError
@@ -40,9 +41,10 @@ MEASUREMENTS: dict[str, Measurement] = {
     "golang": golang.measure,
     "packets": packets.measure,
     "offline": offline.measure,
+    "sinks": sinks.measure,
     "starting": starting.measure,
 }
-NEED_ROOT = {"web", "writes", "bulk", "keys", "golang", "packets", "starting"}
+NEED_ROOT = {"web", "writes", "bulk", "keys", "golang", "packets", "sinks", "starting"}
 
 
 def _figures(name: str, bench: Bench) -> Iterator[Figure]:
