@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from plaintap.config import CaptureConfig, CommonConfig, GoTlsConfig, ModuleConf
 from plaintap.errors import KernelError, PlaintapError, TargetError, UsageError
 from plaintap.messages import Totals
 from plaintap.session.host import ModuleHost
+from plaintap.session.signals import ENDING
 
 
 @dataclass
@@ -34,6 +36,14 @@ class Kept:
 
     def summary(self, _totals: Totals) -> None:
         self.summaries += 1
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class FakePipeline:
