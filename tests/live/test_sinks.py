@@ -133,19 +133,21 @@ def test_protobuf_at_file_and_tcp(targets: Targets, taps: Taps, tmp_path: Path) 
         assert any("LOG_TYPE_PROCESS_LOG" in text for text in texts)
 
 
-@pytest.mark.parametrize("query", ["", "?format=json"])
-def test_an_ecaptureq_client(targets: Targets, taps: Taps, query: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "listen"), [("", ()), ("?format=json", ()), ("", ("--listen", "localhost:0"))], ids=["", "json", "listen"]
+)
+def test_an_ecaptureq_client(targets: Targets, taps: Taps, query: str, listen: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         listening = free.getsockname()[1]
     server = targets.server("http")
-    tap = taps.ready("--comm", "curl", "--format", "none", "--ecaptureq", f"ws://127.0.0.1:{listening}/")
+    tap = taps.ready("--comm", "curl", "--format", "none", "--ecaptureq", f"ws://127.0.0.1:{listening}/", *listen)
     got: list[str | bytes] = []
     with connect(f"ws://127.0.0.1:{listening}/{query}") as client:
         got.append(client.recv(WAIT_S))
         curl = targets.start(curl_command(targets, server, "/small/12"))
         port = local_port(curl)
         server.finish()
-        tap.stop_clean()
+        tap.stop().check_clean()
         got.extend(client)
     if query:
         lines = [json.loads(message) for message in got]

@@ -38,6 +38,8 @@ _BASE = {
     "is_hex": "hex",
     "per_cpu_map_size": "mapsize",
     "truncate_size": "body_limit",
+    "logger_addr": "logaddr",
+    "event_collector_addr": "eventaddr",
     "capturemode": "model",
     "capture_mode": "model",
     "keylog_file": "keylogfile",
@@ -49,9 +51,7 @@ _OF_MODULE = {
     "gotls": {"elf_path": "elfpath"},
     "gnutls": {"gnutlspath": "gnutls"},
 }
-_SAID_FOR_NOTHING = frozenset(
-    {"btf_mode", "logger_addr", "event_collector_addr", "ecapture_q", "listen", "isboringssl"}
-)
+_SAID_FOR_NOTHING = frozenset({"btf_mode", "ecapture_q", "listen", "isboringssl"})
 """Of eCapture's, without a meaning here for one module; accepted when empty."""
 _FILES = ("keylogfile", "keylog_file", "pcapfile", "pcap_file")
 _ALL_WHEN_ZERO = ("pid", "uid")

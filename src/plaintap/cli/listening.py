@@ -30,8 +30,6 @@ def refuse_what_cannot_listen(common: CommonConfig) -> None:
         )
     if common.count:
         raise UsageError("--count does not go with --listen: each module would count its own", hint="--duration")
-    if common.ecaptureq:
-        raise UsageError("--ecaptureq does not go with --listen: its port is of one capture", hint="without --listen")
     if common.sample:
         raise UsageError("--sample does not go with --listen", hint="plaintap --sample")
     if "har" in (common.format or ""):
@@ -44,17 +42,28 @@ def capture_and_listen(config: CaptureConfig, reporter: Reporter) -> int:
     from plaintap.api.feed import Feed  # noqa: PLC0415
     from plaintap.api.routes import Api  # noqa: PLC0415
     from plaintap.api.server import Server  # noqa: PLC0415
+    from plaintap.session.ecaptureq import SharedEcaptureq  # noqa: PLC0415
     from plaintap.session.host import ModuleHost  # noqa: PLC0415
+    from plaintap.session.logs import LoggedReporter  # noqa: PLC0415
 
     common = config.common
     server = Server(common)
+    clients: SharedEcaptureq | None = None
     try:
         feed = Feed(_encoder(common))
-        host = ModuleHost(config, reporter=reporter, watch=feed.show)
+        logged = LoggedReporter(reporter)
+        watch: Callable[[Sequence[Message]], None] = feed.show
+        if common.ecaptureq:
+            clients = SharedEcaptureq(common, notice=reporter.notice)
+            logged.log_to(clients.log)
+            watch = _both(feed.show, clients.show)
+        host = ModuleHost(config, reporter=logged, watch=watch)
         host.start()
         try:
             server.start(Api(host, feed))
-            _announce(server.url, server.token if server.token_is_ours else "", reporter)
+            logged.notice(f"configuration API at {server.url}; on this host also `plaintap ctl`")
+            if server.token_is_ours:
+                reporter.notice(f"its token, told only here: {server.token}")
             reporter.say_ready()
             host.wait()
         finally:
@@ -62,13 +71,19 @@ def capture_and_listen(config: CaptureConfig, reporter: Reporter) -> int:
             code: int = host.close()
     finally:
         server.close()
+        if clients:
+            clients.close()
     return code
 
 
-def _announce(url: str, token: str, reporter: Reporter) -> None:
-    reporter.notice(f"configuration API at {url}; on this host also `plaintap ctl`")
-    if token:
-        reporter.notice(f"its token, told only here: {token}")
+def _both(
+    one: Callable[[Sequence[Message]], None], other: Callable[[Sequence[Message]], None]
+) -> Callable[[Sequence[Message]], None]:
+    def show(messages: Sequence[Message]) -> None:
+        one(messages)
+        other(messages)
+
+    return show
 
 
 def _encoder(common: CommonConfig) -> Callable[[Sequence[Message]], bytes]:

@@ -6,27 +6,33 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from plaintap.config import CommonConfig
 from plaintap.errors import OutputError, UsageError, reason
+from plaintap.messages import Message
 from plaintap.outputs.base import FormatOptions
 from plaintap.outputs.ecaptureq_door import FORMATS, Door
 from plaintap.outputs.opened import Output
 from plaintap.outputs.registry import FormatChoice
 from plaintap.outputs.sinks.address import Peer, parse_peer
 from plaintap.outputs.sinks.queued import QueuedSink
+from plaintap.protocols.bodies import decode_body
 from plaintap.runtime.listeners import who_listens
+from plaintap.runtime.recording import clock_offset_ns
 
 if TYPE_CHECKING:
     from plaintap.outputs.sinks.ecaptureq import EcaptureqServer
 
 _BACKLOG = 64
+BODY_MAX_BYTES = 64 << 20
+"""Of one body."""
 
 
 class Ecaptureq:
@@ -72,6 +78,37 @@ class Ecaptureq:
     def take_news(self) -> list[str]:
         """What became of clients since the last call."""
         return [self._news.popleft() for _ in range(len(self._news))]
+
+
+class SharedEcaptureq:
+    """The same for all captures of a process, which show their messages from threads of their own."""
+
+    def __init__(self, common: CommonConfig, *, notice: Callable[[str], None]) -> None:
+        """See `Ecaptureq`."""
+        decode = partial(decode_body, limit_bytes=BODY_MAX_BYTES)
+        options = FormatOptions(
+            clock_offset_ns=clock_offset_ns(), body_limit=0, decode_body=decode, decode_whole=decode, numbered=True
+        )
+        self._showing = threading.Lock()
+        self._notice = notice
+        self._one = Ecaptureq(common, options, notice=notice)
+        self.log = self._one.log
+
+    def show(self, messages: Sequence[Message]) -> None:
+        """To every client; nobody is waited for."""
+        with self._showing:
+            for output in self._one.outputs:
+                output.show(messages)
+                output.sink.flush()
+            for news in self._one.take_news():
+                self._notice(news)
+
+    def close(self) -> None:
+        """What clients have not read within the flush timeout they do not get."""
+        with self._showing:
+            for output in self._one.outputs:
+                output.sink.close()
+            self._one.close()
 
 
 def _announce(address: Peer, door: Door, notice: Callable[[str], None]) -> None:

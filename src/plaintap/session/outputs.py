@@ -79,7 +79,7 @@ class Outputs:
                 )
                 output.sink.on_news = notice
                 self._outputs.append(output)
-            if common.ecaptureq:
+            if common.ecaptureq and watch is None:  # of several captures, who watches has it
                 whole = replace(options, body_limit=0, decode_body=options.decode_whole, width=None, color=False)
                 self._ecaptureq = Ecaptureq(common, replace(whole, numbered=True), notice=notice)
                 self._outputs += self._ecaptureq.outputs

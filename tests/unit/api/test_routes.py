@@ -91,7 +91,7 @@ def test_zero_is_everybody_to_ecaptures_clients(given: dict[str, object]) -> Non
         ("/tls", {"pid": "many"}, 400, 5, "pid: expected process ids"),
         ("/tls", {"pid": {"a": 1}}, 400, 5, "pid"),
         ("/tls", {"listen": "x", "elfpath": "/a"}, 400, 5, "unknown field 'elfpath'"),
-        ("/tls", {"logger_addr": "tcp://192.0.2.1:1"}, 400, 5, "logger_addr"),
+        ("/tls", {"ecapture_q": "ws://192.0.2.1:1/"}, 400, 5, "ecapture_q"),
         ("/tls", {"token_file": "/etc/passwd"}, 400, 5, "token_file: is of the whole process"),
         ("/tls", {"record": "/tmp/x"}, 400, 5, "record: is of the whole process"),
         ("/tls", {"format": "text,har:/tmp/x"}, 400, 5, "format: har is one document"),
