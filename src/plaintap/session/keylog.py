@@ -31,6 +31,7 @@ class KeyLog:
         alone: bool,
         notice: Callable[[str], None],
         stop: Callable[[], None],
+        in_company: bool = False,
         copy: Callable[[bytes], None] | None = None,
     ) -> None:
         """Without a `path` lines go nowhere but to `copy`, which is called with what is new.
@@ -38,7 +39,7 @@ class KeyLog:
         `alone` says that nothing else is wanted: raises OutputError for a file that cannot be written.
 
         Otherwise that is said, and what would have gone there counted. `stop` is called when nobody reads any more and
-        nothing else is wanted.
+        nothing else is wanted. `in_company` other captures of this process may write there too.
         """
         self.collector = Collector(notice)
         self._path = path
@@ -59,7 +60,7 @@ class KeyLog:
                 raise
             notice(f"{error.message}; the keys are only counted")
             return
-        if file.is_shared:
+        if file.is_shared and not in_company:
             notice(f"another plaintap writes keys to {path} too: lines of both may be in it twice")
         for label, client_random in file.lines():
             self.collector.know(label, client_random)

@@ -131,6 +131,7 @@ class Pipeline:
             alone=not self.shows and not common.wants_packets,
             notice=self._reporter.notice,
             stop=self._stop,
+            in_company=not self._concludes,
             copy=self._copy_secrets,
         )
 
