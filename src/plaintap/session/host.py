@@ -64,9 +64,8 @@ class ModuleReporter:
         self._reporter.debug(f"{self._name}: {text}")
 
     def summary(self, totals: Totals) -> None:
-        """See `pipeline.Reporter`."""
-        self._reporter.notice(f"{self._name}: closed")
-        self._reporter.summary(totals)
+        """See `pipeline.Reporter`; the host sums up all of them."""
+        self._reporter.debug(f"{self._name}: closed after {totals.duration_s:.1f} s")
 
 
 class Module:
@@ -219,7 +218,14 @@ def joined(each: Sequence[Totals]) -> Totals:
         whole.unattributed += totals.unattributed
         for name, number in totals.losses.items():
             whole.losses[name] = whole.losses.get(name, 0) + number
+        whole.secret_sets = _added(whole.secret_sets, totals.secret_sets)
+        whole.packets = _added(whole.packets, totals.packets)
     return whole
+
+
+def _added(one: int | None, other: int | None) -> int | None:
+    """Without what nobody asked for."""
+    return one if other is None else (one or 0) + other
 
 
 class ModuleHost:
@@ -366,4 +372,7 @@ class ModuleHost:
                 module.stop(hurry=True)
             for module in modules:
                 module.join()
+        totals = joined([module.totals for module in modules])
+        totals.duration_s = time.monotonic() - self._began
+        self._reporter.summary(totals)
         return self._past_exit_code or max((module.exit_code for module in modules), default=0)

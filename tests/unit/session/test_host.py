@@ -23,7 +23,7 @@ class Kept:
     """A reporter that keeps what it is told."""
 
     notices: list[str] = field(default_factory=list)
-    summaries: int = 0
+    summaries: list[Totals] = field(default_factory=list)
 
     def ready(self, **_found: Any) -> None:
         raise AssertionError("that is the command line's to say")
@@ -34,8 +34,8 @@ class Kept:
     def debug(self, text: str) -> None:
         """Not kept."""
 
-    def summary(self, _totals: Totals) -> None:
-        self.summaries += 1
+    def summary(self, totals: Totals) -> None:
+        self.summaries.append(totals)
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +147,10 @@ def test_a_change_is_ready_before_the_old_one_stops_and_touches_nobody_else() ->
     stage.change("b")
     assert stage.took() == ["init tls b", "attach tls b", "off tls a", "begin tls b", "close tls a", "undo tls a"]
     assert not stage.made[0].pipeline.hurried
+    assert not stage.reporter.summaries
     assert stage.host.close() == 0
+    (whole,) = stage.reporter.summaries
+    assert (whole.exchanges, whole.losses) == (9, {"gap_bytes": 6})
     assert sorted(stage.took()) == ["close gotls a", "close tls b", "undo gotls a", "undo tls b"]
     assert stage.made[2].pipeline.hurried
 
