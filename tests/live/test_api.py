@@ -334,7 +334,7 @@ def test_a_module_that_cannot_start_leaves_the_others(targets: Targets, taps: Ta
 
 
 def test_changes_at_once_are_made_one_after_the_other(taps: Taps) -> None:
-    tap = taps.ready(*LISTEN, "--comm", "curl", command=("all",))
+    tap = taps.ready(*LISTEN, "-d", "--comm", "curl", command=("all",))
     api = Api(tap)
     for number in range(2):
         api.change("tls", comm=f"before{number}")
@@ -352,7 +352,7 @@ def test_changes_at_once_are_made_one_after_the_other(taps: Taps) -> None:
     assert {(answer.status, answer.said["code"]) for _, answer in answers} <= {(200, 0), (503, 6)}
     made = [name for name, answer in answers if answer.status == 200]
     assert len(made) >= 2
-    assert tap.err.count("tls: closed") == len(made) + 2
+    assert tap.err.count("debug: tls: closed after ") == len(made) + 2
     assert api.ask("GET", "/config/tls").said["data"]["comm"] in made
     threads_now, descriptors = resources(tap)
     assert threads_now <= before[0] + 1  # of requests
